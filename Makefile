@@ -1,0 +1,116 @@
+# hal0: every command a person or CI needs. `make help` lists them; a lane that cannot run fails and says why.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+RUN := .venv
+DEV := .venv-dev
+PYTEST := $(DEV)/bin/python -m pytest
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# $(call lane,NAME,COMMAND): run COMMAND, print its seconds and verdict, keep its exit status.
+lane = @start=$$SECONDS; verdict=passed; rc=0; ( $(2) ) || { rc=$$?; verdict=FAILED; }; \
+	echo "lane $(1): $$verdict in $$((SECONDS - start)) s"; exit $$rc
+
+# $(call venv,FOLDER,LOCK): a fresh virtual environment with exactly what LOCK lists, and this checkout.
+define venv
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("hal0 needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python3-venv is missing: sudo apt install python3-venv"; exit 1; }
+	@echo "preparing $(1) from $(2)"
+	@rm -rf $(1) && $(PYTHON) -m venv $(1)
+	@$(1)/bin/pip install --quiet --require-hashes -r $(2)
+	@$(1)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(1)/.ready
+endef
+
+##@ Use
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUN)/.ready ## try hal0 here: a small model, http://127.0.0.1:8080 (MODELS=DIR adds your GGUF files)
+	@exec $(RUN)/bin/hal0 run
+
+.PHONY: venv
+venv: $(RUN)/.ready ## prepare what `make run` needs, without starting it
+
+##@ Check
+.PHONY: test
+test: lint types unit contract integration browser ## every lane that needs no root
+
+.PHONY: test-all
+test-all: root test test-lemond ## every lane; needs root: sudo make test-all
+
+.PHONY: lint
+lint: $(DEV)/.ready ## ruff: rules and format
+	$(call lane,lint,$(DEV)/bin/ruff check . && $(DEV)/bin/ruff format --check .)
+
+.PHONY: types
+types: $(DEV)/.ready ## mypy
+	$(call lane,types,$(DEV)/bin/mypy)
+
+.PHONY: unit
+unit: $(DEV)/.ready systemd-tools ## functions and files, no processes of ours
+	$(call lane,unit,$(PYTEST) tests/unit)
+
+.PHONY: units
+units: $(DEV)/.ready systemd-tools ## the systemd units alone: verify and security score
+	$(call lane,units,$(PYTEST) tests/unit/test_units.py)
+
+.PHONY: contract
+contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
+	$(call lane,contract,$(PYTEST) tests/contract --engine embedded)
+
+.PHONY: integration
+integration: $(DEV)/.ready ## several parts of hal0 together
+	$(call lane,integration,$(PYTEST) tests/integration)
+
+.PHONY: browser
+browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
+	$(call lane,browser,$(PYTEST) tests/e2e)
+
+.PHONY: test-lemond
+test-lemond: root $(DEV)/.ready ## the contract and the promises on AMD's real lemond in a chroot (root)
+	$(call lane,test-lemond,tests/lemond/chroot.sh >/dev/null && $(PYTEST) tests/contract tests/acceptance --engine lemond)
+
+##@ Maintain
+LOCK := $(DEV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
+
+.PHONY: lock
+lock: $(DEV)/.ready ## renew requirements/run.txt and dev.txt from setup.cfg, at the oldest Python we serve
+	@$(DEV)/bin/python -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("lock with Python 3.11: make clean; make lock PYTHON=python3.11")'
+	$(LOCK) --extra embedded -o requirements/run.txt setup.cfg
+	$(LOCK) --extra embedded --extra test --extra dev -c requirements/run.txt -o requirements/dev.txt setup.cfg
+
+.PHONY: format
+format: $(DEV)/.ready ## let ruff format and fix what it can
+	$(DEV)/bin/ruff format . && $(DEV)/bin/ruff check --fix .
+
+.PHONY: clean
+clean: ## remove virtual environments and caches of this checkout; keeps .hal0 and the shared cache
+	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find hal0app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What lanes need ---------------------------------------------------------------------------------------------
+$(RUN)/.ready: requirements/run.txt setup.cfg pyproject.toml
+	$(call venv,$(RUN),requirements/run.txt)
+
+$(DEV)/.ready: requirements/dev.txt setup.cfg pyproject.toml
+	$(call venv,$(DEV),requirements/dev.txt)
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root (a chroot with AMD's lemond): sudo make $(MAKECMDGOALS)"; exit 1; }
+
+.PHONY: systemd-tools
+systemd-tools:
+	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: sudo apt install systemd"; exit 1; }
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || tests/e2e/install-chromium.sh
