@@ -1,4 +1,4 @@
-"""Child processes that never outlive this one, each with its output in a log file."""
+"""Child processes that never outlive this one, each with its output in a log file of this run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 env=dict(environment),

@@ -63,6 +63,8 @@ class Trial:
         running_one = engine.answering(url, lemonade_key(os.environ))
         if running_one is not None:
             self.say(f"Using the Lemonade that runs at {url}")
+            if self.models is not None:
+                self.say("MODELS is left alone: that Lemonade has its own models")
             return running_one
         library.stock(self.home, engine.known_models(self.models, self.say))
         self.say(f"Starting the embedded engine at {url}")
