@@ -1,0 +1,57 @@
+"""The embedded engine put together: its parts, its start and its end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from hal0app.embedded.catalogue import Catalogue
+from hal0app.embedded.config import Config
+from hal0app.embedded.http import Server
+from hal0app.embedded.process import Spawner
+from hal0app.embedded.relay import Relay
+from hal0app.embedded.router import Router
+from hal0app.embedded.stats import Stats
+
+VERSION = "embedded-0.1.0"
+
+
+class Engine:
+    """Everything the views need. `close` ends every child."""
+
+    def __init__(self, config_dir: Path, cache_dir: Path, **overrides: Any) -> None:
+        """`overrides`: keys of config.json for this run only; None = as configured."""
+        config_dir.mkdir(parents=True, exist_ok=True)
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        self.cache_dir = cache_dir
+        self.config = Config(config_dir / "config.json")
+        self.config.override(**{key: value for key, value in overrides.items() if value is not None})
+        self.catalogue = Catalogue(self.config["extra_models_dir"], config_dir / "user_models.json")
+        self._spawner = Spawner(cache_dir / "logs")
+        self.router = Router(self.catalogue, self.config, self._spawner)
+        self.stats = Stats()
+        self.relay = Relay(self.router, self.stats)
+
+    def close(self) -> None:
+        self.router.close()
+        self._spawner.close()
+
+
+def run(engine: Engine) -> None:
+    """Serve until SIGTERM or SIGINT, then end every child. OSError when the port is taken."""
+    from hal0app.embedded.views import application
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = Server((engine.config["host"], int(engine.config["port"])), application(engine))
+    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    host, port = server.server_address[:2]
+    print(f"hal0 embedded engine ({VERSION}, for trials and tests) on http://{host!s}:{port}", flush=True)
+    try:
+        stop.wait()
+    finally:
+        server.server_close()
+        engine.close()

@@ -1,0 +1,253 @@
+"""lemond's endpoints as one table: method and path to a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from hal0app.embedded import errors, host
+from hal0app.embedded.engine import VERSION, Engine
+from hal0app.embedded.http import Answer, Application, Request, Stream, as_json
+from hal0app.embedded.relay import Endpoint
+
+View = Callable[[Engine, Request], Answer | Stream]
+
+PREFIXES = ("/v1/", "/v0/", "/api/v1/", "/api/v0/")
+TYPES = ("classification", "embedding", "image", "llm", "reranking", "transcription", "tts")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+ENDPOINTS = {
+    "chat/completions": Endpoint("/v1/chat/completions", only_llm=True),
+    "completions": Endpoint("/v1/completions", only_llm=True),
+    "responses": Endpoint("/v1/responses", only_llm=True),
+    "embeddings": Endpoint("/v1/embeddings"),
+    "rerank": Endpoint("/v1/rerank"),
+    "reranking": Endpoint("/v1/rerank"),
+    "reranker": Endpoint("/v1/rerank"),
+}
+
+
+# --- observing --------------------------------------------------------------------------------------------------
+
+
+def live(engine: Engine, request: Request) -> Answer:
+    """Takes no lock: it answers whatever the router is waiting for."""
+    return as_json({"status": "ok"})
+
+
+def health(engine: Engine, request: Request) -> Answer:
+    residents = engine.router.residents()
+    recent = max(residents, key=lambda resident: resident.last_use, default=None)
+    pinned = dict.fromkeys(TYPES, 0)
+    for resident in residents:
+        pinned[resident.model.type] += resident.pinned
+    return as_json(
+        {
+            "all_models_loaded": [resident.describe() for resident in residents],
+            "engine": "hal0-embedded",
+            "max_models": dict.fromkeys(TYPES, engine.config.max_loaded_models),
+            "model_loaded": recent.model.name if recent else None,
+            "pinned_helper_models": dict.fromkeys(TYPES, 0),
+            "pinned_models": pinned,
+            "status": "ok",
+            "telemetry": {"enabled": False},
+            "update_check_done": True,
+            "version": VERSION,
+        }
+    )
+
+
+def models(engine: Engine, request: Request) -> Answer:
+    engine.router.residents()  # waits for the router's lock, as lemond's listing does
+    everything = request.query.get("show_all") in (["true"], ["1"])
+    listed = engine.catalogue.all(only_downloaded=not everything)
+    return as_json({"object": "list", "data": [model.describe() for model in listed]})
+
+
+def model(engine: Engine, request: Request) -> Answer:
+    return as_json(engine.catalogue.get(_route(request.path).removeprefix("models/")).describe())
+
+
+def stats(engine: Engine, request: Request) -> Answer:
+    return as_json(engine.stats.describe())
+
+
+def system_info(engine: Engine, request: Request) -> Answer:
+    fixed = bool(engine.config["no_fetch_executables"])
+    return as_json(host.info(engine.cache_dir, no_fetch_executables=fixed))
+
+
+def system_stats(engine: Engine, request: Request) -> Answer:
+    return as_json(host.stats())
+
+
+def metrics(engine: Engine, request: Request) -> Answer:
+    lines = [
+        "# TYPE lemonade_server_up gauge",
+        "lemonade_server_up 1",
+        "# TYPE lemonade_server_info gauge",
+        f'lemonade_server_info{{version="{VERSION}"}} 1',
+        "# TYPE lemonade_loaded_models gauge",
+        f"lemonade_loaded_models {len(engine.router.residents())}",
+    ]
+    return Answer(body="".join(f"{line}\n" for line in lines).encode(), content_type="text/plain; version=0.0.4")
+
+
+# --- control ----------------------------------------------------------------------------------------------------
+
+
+def load(engine: Engine, request: Request) -> Answer:
+    body = request.json()
+    name = body.get("model_name") if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        raise errors.invalid_request("Invalid request: model_name must be a string")
+    loaded = engine.router.load(name, body)
+    checkpoint = {"checkpoint": str(loaded.path), "model_name": name, "recipe": "llamacpp"}
+    return as_json({**checkpoint, "status": "success"})
+
+
+def unload(engine: Engine, request: Request) -> Answer:
+    """A missing name, an empty or a malformed body unloads everything."""
+    try:
+        body = request.json()
+    except errors.EngineError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    name = body.get("model_name") or body.get("model")
+    if not isinstance(name, str):
+        engine.router.unload_all()
+        return as_json({"message": "All models unloaded successfully", "status": "success"})
+    engine.router.unload(name)
+    return as_json({"message": "Model unloaded successfully", "model_name": name, "status": "success"})
+
+
+def pin(engine: Engine, request: Request) -> Answer:
+    body = request.json()
+    name, pinned = body.get("model_name"), body.get("pinned")
+    if not isinstance(name, str):
+        raise errors.typed(400, "Parameter 'model_name' is required and must be a string", "invalid_request_error")
+    if not isinstance(pinned, bool):
+        raise errors.typed(400, "Parameter 'pinned' is required and must be a boolean", "invalid_request_error")
+    engine.router.pin(name, pinned=pinned)
+    return as_json({"model_name": name, "pinned": pinned, "status": "success"})
+
+
+def config(engine: Engine, request: Request) -> Answer:
+    return as_json(engine.config.snapshot())
+
+
+def set_config(engine: Engine, request: Request) -> Answer:
+    try:
+        changes = request.json()
+    except errors.EngineError:
+        raise errors.plain(400, "Invalid JSON in request body") from None
+    if not isinstance(changes, dict) or not changes:
+        raise errors.plain(400, "Request body must be a non-empty JSON object")
+    return as_json({"status": "success", "updated": engine.config.set(changes)})
+
+
+def downloads(engine: Engine, request: Request) -> Answer:
+    return as_json([])
+
+
+def pull(engine: Engine, request: Request) -> Answer:
+    raise errors.plain(400, "The embedded engine is offline, models are not downloaded", code="lemond_offline")
+
+
+def delete(engine: Engine, request: Request) -> Answer:
+    body = request.json()
+    name = str(body.get("model_name") or body.get("model")) if isinstance(body, dict) else ""
+    if engine.catalogue.find(name) is None:
+        raise errors.plain(422, f"Model not found: {name}")
+    raise errors.plain(500, f"The embedded engine deletes no files: remove '{name}' by hand and restart it")
+
+
+def install(engine: Engine, request: Request) -> Answer:
+    raise errors.plain(400, "The embedded engine installs no backends: its own llama.cpp is the only one")
+
+
+# --- inference --------------------------------------------------------------------------------------------------
+
+
+def infer(engine: Engine, request: Request) -> Answer | Stream:
+    body = request.json()
+    if not isinstance(body, dict):
+        raise errors.plain(500, "The request body must be a JSON object")
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise errors.typed(400, "Invalid request: No model specified in request", "invalid_request")
+    return engine.relay.forward(ENDPOINTS[_route(request.path)], name, body)
+
+
+def tokenize(engine: Engine, request: Request) -> Answer | Stream:
+    """Goes to the most recently used model: lemond's tokenize has no model selector."""
+    body = request.json()
+    resident = engine.router.most_recent()
+    if resident is None:
+        raise errors.plain(400, "No model loaded for tokenization")
+    return engine.relay.forward(Endpoint("/tokenize"), resident.model.name, body)
+
+
+# --- the table --------------------------------------------------------------------------------------------------
+
+PREFIXED: dict[tuple[str, str], View] = {
+    ("GET", "health"): health,
+    ("GET", "models"): models,
+    ("GET", "stats"): stats,
+    ("GET", "system-info"): system_info,
+    ("GET", "system-stats"): system_stats,
+    ("GET", "downloads"): downloads,
+    ("POST", "load"): load,
+    ("POST", "unload"): unload,
+    ("POST", "pull"): pull,
+    ("POST", "delete"): delete,
+    ("POST", "install"): install,
+    ("POST", "tokenize"): tokenize,
+    **{("POST", name): infer for name in ENDPOINTS},
+}
+BARE: dict[tuple[str, str], View] = {
+    ("GET", "/live"): live,
+    ("GET", "/metrics"): metrics,
+    ("GET", "/internal/config"): config,
+    ("POST", "/internal/set"): set_config,
+    ("POST", "/internal/pin"): pin,
+}
+
+
+def _route(path: str) -> str:
+    """The path behind any of the four prefixes, else empty."""
+    prefix = next((prefix for prefix in PREFIXES if path.startswith(prefix)), None)
+    return path.removeprefix(prefix) if prefix else ""
+
+
+def _find(method: str, path: str) -> View | None:
+    route = _route(path)
+    if not route:
+        return BARE.get((method, path))
+    if method == "GET" and route.startswith("models/") and route != "models/":
+        return model
+    return PREFIXED.get((method, route))
+
+
+def _local_origin(origin: str) -> bool:
+    return urlsplit(origin).hostname in LOCAL_HOSTS
+
+
+def application(engine: Engine) -> Application:
+    """The engine as a function of a request. Raises EngineError for every refusal."""
+
+    def answer(request: Request) -> Answer | Stream:
+        origin = request.headers.get("origin")
+        if origin and not _local_origin(origin):
+            raise errors.plain(403, "Origin not allowed")
+        if request.method == "OPTIONS":
+            return Answer(204)
+        method = "GET" if request.method == "HEAD" else request.method
+        view = _find(method, request.path)
+        if view is not None:
+            return view(engine, request)
+        if method == "GET" and _find("POST", request.path):
+            raise errors.plain(405, "Method Not Allowed. Use POST for this endpoint")
+        raise errors.unknown_route(request.path)
+
+    return answer

@@ -1,0 +1,231 @@
+"""Start a Lemonade for a test: our embedded engine, or the real daemon in its chroot. Same object for both."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support import cache, models, processes
+from tests.support.waiting import eventually
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHROOT_SCRIPT = REPOSITORY / "tests" / "lemond" / "chroot.sh"
+START_DEADLINE_S = 60.0
+
+# Private mounts, so that nothing stays behind: the shared folder at its own path, and /proc, inside the chroot.
+ENTER_CHROOT = """
+set -e
+mkdir -p "$ROOT$SHARED"
+mount --bind "$SHARED" "$ROOT$SHARED"
+mount -t proc proc "$ROOT/proc"
+exec chroot "$ROOT" "$@"
+"""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Engine:
+    """A running Lemonade. `kill9` and `restart` act on the daemon; its folders and port stay the same."""
+
+    name: str
+    port: int
+    home: Path
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "the engine is not running"
+        return self.process.pid
+
+    @property
+    def config_dir(self) -> Path:
+        return self.home / "config"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    def health(self, timeout: float = 30.0) -> dict[str, Any]:
+        """The body of GET /v1/health."""
+        body: dict[str, Any] = requests.get(f"{self.url}/v1/health", timeout=timeout).json()
+        return body
+
+    def residents(self) -> dict[str, dict[str, Any]]:
+        """Loaded models by name, as health lists them."""
+        return {entry["model_name"]: entry for entry in self.health()["all_models_loaded"]}
+
+    def start(self) -> None:
+        """Start the daemon and wait until /live answers. AssertionError with the log's end if it never does."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        eventually(self._live, f"{self.name} answers /live", within=START_DEADLINE_S)
+
+    def _live(self) -> bool:
+        process = self.process
+        if process is None or process.poll() is not None:
+            raise RuntimeError(f"{self.name} ended at its start:\n{self.log.read_text()[-2000:]}")
+        return requests.get(f"{self.url}/live", timeout=2).ok
+
+    def _gone(self, signal_number: int) -> None:
+        process = self.process
+        if process is None:
+            return
+        family = processes.children(process.pid)
+        if process.poll() is None:
+            process.send_signal(signal_number)
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+            processes.kill(*filter(processes.alive, family))
+            self.process = None
+
+    def kill9(self) -> None:
+        """kill -9 of the daemon, and wait until it and its children are gone."""
+        self._gone(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM, as systemd does, then wait until it and its children are gone."""
+        self._gone(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """kill -9 and start again on the same folders and port."""
+        self.kill9()
+        self.start()
+
+
+def config(port: int, models_dir: Path, max_loaded_models: int, **more: Any) -> dict[str, Any]:
+    """A config.json for lemond on a machine without a GPU; `more` overrides."""
+    return {
+        "config_version": 2, "port": port, "host": "127.0.0.1", "max_loaded_models": max_loaded_models,
+        "extra_models_dir": str(models_dir), "broadcast": False, "no_fetch_executables": True, "offline": True,
+        "llamacpp": {"backend": "system", "prefer_system": True, "args": "--parallel 1 --threads 2"},
+        **more,
+    }  # fmt: skip
+
+
+def user_model(source: Path, label: str) -> dict[str, Any]:
+    """An entry of user_models.json: a local GGUF with the label that decides its type (`embeddings`, `reranking`)."""
+    return {
+        "checkpoint": str(source), "source": "local_path", "recipe": "llamacpp", "labels": [label],
+        "suggested": True,
+    }  # fmt: skip
+
+
+def default_models() -> dict[str, Path]:
+    """Three tiny chat models and one that no server can load."""
+    return {name: models.chat() for name in ("chat-a", "chat-b", "chat-c")} | {"broken": models.broken()}
+
+
+def default_user_models() -> dict[str, dict[str, Any]]:
+    """A tiny embedding model, a tiny reranker, and one whose file does not exist."""
+    return {
+        "embed-a": user_model(models.embed(), "embeddings"),
+        "rerank-a": user_model(models.rerank(), "reranking"),
+        "missing-a": user_model(cache.shared() / "gguf" / "absent.gguf", "chat"),
+    }
+
+
+def _embedded_command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    hal0 = [sys.executable, "-W", "error", "-c", "from hal0app.cli.main import main; main()"]
+    folders = ["--config-dir", str(home / "config"), "--cache-dir", str(home / "cache")]
+    command = [*hal0, "embedded", "--port", str(port), *folders]
+    return command, {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+
+def _lemond_command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    root = subprocess.run([CHROOT_SCRIPT], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER_CHROOT, "enter",
+               "lemond", "--port", str(port), "--no-broadcast", str(home / "cache"), str(home / "config")]  # fmt: skip
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    return command, {"PATH": path, "HOME": str(home), "ROOT": root, "SHARED": str(cache.shared())}
+
+
+@contextmanager
+def _engine(
+    name: str,
+    command: Callable[[Path, int], tuple[list[str], dict[str, str]]],
+    max_loaded_models: int,
+    chat_models: Mapping[str, Path] | None,
+    user_models: Mapping[str, dict[str, Any]] | None,
+    settings: Mapping[str, Any],
+) -> Iterator[Engine]:
+    runs = cache.shared() / "runs"
+    runs.mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runs))
+    port = free_port()
+    engine = Engine(name, port, home, *command(home, port))
+    try:
+        engine.config_dir.mkdir()
+        (home / "cache").mkdir()
+        models.link(engine.models_dir, default_models() if chat_models is None else chat_models)
+        written = config(port, engine.models_dir, max_loaded_models, **settings)
+        (engine.config_dir / "config.json").write_text(json.dumps(written))
+        listed = default_user_models() if user_models is None else user_models
+        (engine.config_dir / "user_models.json").write_text(json.dumps(listed))
+        engine.start()
+        yield engine
+    finally:
+        engine.kill9()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def embedded_engine(
+    max_loaded_models: int = 2,
+    models: Mapping[str, Path] | None = None,
+    user_models: Mapping[str, dict[str, Any]] | None = None,
+    **settings: Any,
+) -> AbstractContextManager[Engine]:
+    """hal0's embedded engine on a free port, gone at the end with all its children.
+
+    `models`: name -> GGUF, hard-linked into its extra_models_dir (default `default_models()`);
+    `user_models`: name -> entry of user_models.json (default `default_user_models()`);
+    `settings`: further keys of config.json.
+    """
+    return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings)
+
+
+def real_lemond(
+    max_loaded_models: int = 2,
+    models: Mapping[str, Path] | None = None,
+    user_models: Mapping[str, dict[str, Any]] | None = None,
+    **settings: Any,
+) -> AbstractContextManager[Engine]:
+    """The real lemond in the chroot of tests/lemond/chroot.sh; needs root. Arguments as `embedded_engine`."""
+    return _engine("lemond", _lemond_command, max_loaded_models, models, user_models, settings)
+
+
+TARGETS = {"embedded": embedded_engine, "lemond": real_lemond}
