@@ -1,0 +1,12 @@
+"""The two clocks of a Linux host."""
+
+from __future__ import annotations
+
+import time
+
+from hal0app.core.clock import Moment
+
+
+def now() -> Moment:
+    """This moment: CLOCK_BOOTTIME (one for all processes, counts sleep, never stepped) and Unix seconds."""
+    return Moment(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())

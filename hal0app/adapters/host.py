@@ -1,0 +1,20 @@
+"""Facts about this host that need no privilege and no subprocess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+UNITS = ("lemond.service", "lemonade-server.service")
+
+
+def lemond_boot(units: Path = Path("/run/systemd/units")) -> str | None:
+    """What changes whenever systemd starts lemond anew: the unit's InvocationID, kept by systemd as a link's target.
+
+    None where systemd does not run lemond.
+    """
+    for unit in UNITS:
+        try:
+            return str((units / f"invocation:{unit}").readlink())
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,92 @@
+"""One look at lemond: `/live`, then `/v1/health`, with at most one health read outstanding.
+
+A health read can hang for minutes while lemond drains a busy model, and every abandoned one holds one of lemond's
+threads until even `/live` hangs (lemond-observed.md, surprise 1). So a read that is late is kept, not repeated.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from hal0app.core.clock import Clock, Moment
+from hal0app.core.residency import Link, Observation, read_health
+
+
+class Probe:
+    """Looks at the lemond at `url`; `timeout_s` bounds every look, `boot` tells lemond's starts apart."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        timeout_s: float = 2.0,
+        key: str | None = None,
+        boot: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._clock, self._timeout_s, self._boot = clock, timeout_s, boot
+        self._reader: _Reader | None = None
+
+    def look(self) -> Observation:
+        """What lemond holds: UP with the residency, BUSY when only /live answers in time, DOWN when nothing does."""
+        taken = self._clock()
+        if self._reader is None:
+            if not self.live():
+                return Observation(taken, Link.DOWN)
+            self._reader = _Reader(taken, self._read_health)
+        reader = self._reader
+        if not reader.done.wait(self._timeout_s):
+            return Observation(taken, Link.BUSY if self.live() else Link.DOWN)
+        self._reader = None
+        return reader.observation
+
+    def live(self) -> bool:
+        """Whether `/live` answers 200 within the timeout."""
+        try:
+            status, _ = self._get("/live", self._timeout_s)
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == 200
+
+    def _read_health(self, taken: Moment) -> Observation:
+        boot = self._boot()
+        try:
+            status, body = self._get("/v1/health", None)
+            if status == 200:
+                return read_health(taken, json.loads(body), boot)
+        except ConnectionRefusedError:
+            return Observation(taken, Link.DOWN)
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            pass
+        return Observation(taken, Link.BUSY)
+
+    def _get(self, path: str, timeout_s: float | None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        try:
+            connection.request("GET", path, headers=self._headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+class _Reader:
+    """A health read under way: `done` is set when `observation` is there."""
+
+    def __init__(self, taken: Moment, read: Callable[[Moment], Observation]) -> None:
+        self.done = threading.Event()
+        self.observation = Observation(taken, Link.BUSY)
+        self._taken, self._read = taken, read
+        threading.Thread(target=self._run, name="hal0-health", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.observation = self._read(self._taken)
+        finally:
+            self.done.set()

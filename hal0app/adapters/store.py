@@ -1,0 +1,235 @@
+"""hal0.db: SQLite in WAL mode, shared by the API and the drift checker.
+
+Every write is one short transaction. `offload` says where the blocking happens: under gevent on a thread of the
+hub's pool, elsewhere in place; it must run one call at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hal0app.adapters import journal_table, rows
+from hal0app.core.clock import Moment
+from hal0app.core.journal import Entry
+from hal0app.core.operation import Evidence, Operation
+from hal0app.core.reconcile import Past, Recorded
+from hal0app.core.residency import Link
+from hal0app.core.settings import Retention
+from hal0app.core.settlement import Outcome
+from hal0app.core.slot import Record
+
+T = TypeVar("T")
+Offload = Callable[[Callable[[], T]], T]
+
+BUSY_TIMEOUT_MS = 2000
+RECENT_OPERATIONS = 64
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+SAVE_OPERATION = (
+    "INSERT OR REPLACE INTO operation VALUES (:id, :kind, :model, :slot, :cause, :options, :status, :owner,"
+    " :started_tick, :started_wall, :heartbeat_tick, :finished_tick, :finished_wall, :error_code, :error_message,"
+    " :result)"
+)
+SAVE_RESIDENCY = (
+    "INSERT INTO lemond VALUES (1, 'up', :wall, :text) ON CONFLICT (id) DO UPDATE SET residency = excluded.residency"
+)
+SAVE_LINK = (
+    "INSERT INTO lemond VALUES (1, :link, :wall, :text)"
+    " ON CONFLICT (id) DO UPDATE SET link = excluded.link, link_since = excluded.link_since"
+)
+
+
+class _InPlace:
+    """Runs blocking calls where they are made, one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            return work()
+
+
+class Store:
+    """States, operations, evidence and the journal."""
+
+    def __init__(
+        self, path: Path, retention: Retention, offload: Callable[[Callable[[], Any]], Any] | None = None
+    ) -> None:
+        self._offload = offload or _InPlace()
+        self._retention = retention
+        self._listeners: list[Callable[[], None]] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} PRAGMA user_version = 1; COMMIT;")
+
+    def close(self) -> None:
+        """Close the database; the store is of no use after."""
+        self._offload(self._db.close)
+
+    def on_journal(self, listener: Callable[[], None]) -> None:
+        """Call `listener` (quick, no IO) after this process wrote journal entries."""
+        self._listeners.append(listener)
+
+    # -- reconciliation
+
+    def settle(self, decide: Callable[[Past], Outcome], now: Moment) -> Outcome:
+        """Carry out `decide` on the past, atomically: what it decided was decided on exactly what is stored.
+
+        Nothing is written, and no write lock taken, when the outcome is empty.
+        """
+        outcome: Outcome = self._offload(lambda: self._settle(decide, now))
+        self._tell(outcome.entries)
+        return outcome
+
+    def _settle(self, decide: Callable[[Past], Outcome], now: Moment) -> Outcome:
+        if (idle := decide(self._past(now))).empty:
+            return idle
+
+        def write() -> Outcome:
+            outcome = decide(self._past(now))
+            self._write(outcome, now)
+            return outcome
+
+        return self._transaction(write)
+
+    def past(self, now: Moment) -> Past:
+        """The past as it is now."""
+        past: Past = self._offload(lambda: self._past(now))
+        return past
+
+    def _past(self, now: Moment) -> Past:
+        records = {row["slot"]: rows.record(row) for row in self._db.execute("SELECT * FROM slot_state")}
+        seen = self._db.execute("SELECT * FROM lemond").fetchone()
+        recorded = Recorded(records)
+        if seen is not None:
+            recorded = Recorded(records, rows.residency(seen["residency"], now), Link(seen["link"]), seen["link_since"])
+        evidence = (rows.evidence(row) for row in self._db.execute("SELECT * FROM evidence"))
+        return Past(recorded, self._recent_operations(now), tuple(one for one in evidence if one.seen.tick <= now.tick))
+
+    def _recent_operations(self, now: Moment) -> tuple[Operation, ...]:
+        """Those under way and the latest of every model, of this boot; a failure outlives a reboot."""
+        found = self._db.execute(
+            "SELECT *, max(started_wall) FROM operation WHERE status != 'running' GROUP BY model "
+            "UNION ALL SELECT *, 0 FROM operation WHERE status = 'running' "
+            "ORDER BY started_wall DESC LIMIT ?",
+            (RECENT_OPERATIONS,),
+        )
+        return tuple(_of_this_boot(rows.operation(row), now) for row in found)
+
+    def _write(self, outcome: Outcome, now: Moment) -> None:
+        for change in outcome.transitions:
+            self._write_record(change.after, change.before.version)
+        for slot in outcome.forgotten:
+            self._db.execute("DELETE FROM slot_state WHERE slot = ?", (slot,))
+        if outcome.residency is not None or outcome.link is not None:
+            self._write_lemond(outcome, now)
+        journal_table.append(self._db, outcome.entries, self._retention.journal)
+
+    def _write_record(self, record: Record, expected: int) -> None:
+        values = {**record.__dict__, "expected": expected}
+        done = self._db.execute(
+            "INSERT INTO slot_state VALUES (:slot, :state, :reason, :message, :since, :stale_since, :model,"
+            " :displaced_by, :loads, :evictions, :version)"
+            " ON CONFLICT (slot) DO UPDATE SET state = :state, reason = :reason, message = :message, since = :since,"
+            " stale_since = :stale_since, model = :model, displaced_by = :displaced_by, loads = :loads,"
+            " evictions = :evictions, version = :version WHERE version = :expected",
+            values,
+        )
+        if done.rowcount != 1:
+            raise sqlite3.IntegrityError(f"the record of slot {record.slot} changed under the transaction")
+
+    def _write_lemond(self, outcome: Outcome, now: Moment) -> None:
+        if outcome.residency is not None:
+            self._db.execute(SAVE_RESIDENCY, {"wall": now.wall, "text": rows.residency_text(outcome.residency)})
+        if outcome.link is not None:
+            self._db.execute(SAVE_LINK, {"link": outcome.link, "wall": now.wall, "text": rows.NO_RESIDENCY})
+
+    # -- operations and evidence
+
+    def save_operation(self, operation: Operation, entries: Sequence[Entry] = ()) -> None:
+        """Insert or replace one operation, with the entries that tell of it."""
+
+        def write() -> None:
+            self._db.execute(SAVE_OPERATION, rows.operation_values(operation))
+            journal_table.append(self._db, entries, self._retention.journal)
+            self._db.execute(
+                "DELETE FROM operation WHERE status != 'running' AND rowid NOT IN"
+                " (SELECT rowid FROM operation ORDER BY started_wall DESC LIMIT ?)",
+                (self._retention.operations,),
+            )
+
+        self._offload(lambda: self._transaction(write))
+        self._tell(entries)
+
+    def heartbeat(self, operation_id: str, now: Moment) -> None:
+        """Say that somebody still works on the operation."""
+        statement = "UPDATE operation SET heartbeat_tick = ? WHERE id = ? AND status = 'running'"
+        self._offload(lambda: self._db.execute(statement, (now.tick, operation_id)))
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """One operation by id."""
+
+        def read() -> Operation | None:
+            row = self._db.execute("SELECT * FROM operation WHERE id = ?", (operation_id,)).fetchone()
+            return None if row is None else rows.operation(row)
+
+        found: Operation | None = self._offload(read)
+        return found
+
+    def save_evidence(self, evidence: Evidence) -> None:
+        """Keep the latest proof of its kind for a model."""
+        values = (evidence.model, evidence.kind, evidence.seen.tick, evidence.seen.wall, json.dumps(evidence.data))
+        self._offload(lambda: self._db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)", values))
+
+    # -- journal
+
+    def write_journal(self, entries: Sequence[Entry]) -> None:
+        """Append entries."""
+        self._offload(
+            lambda: self._transaction(lambda: journal_table.append(self._db, entries, self._retention.journal))
+        )
+        self._tell(entries)
+
+    def journal(self, since: int = 0, limit: int = 200, newest: bool = False, **equals: str | None) -> list[Entry]:
+        """Entries with an id above `since`, oldest first; see `journal_table.select`."""
+        found: list[Entry] = self._offload(lambda: journal_table.select(self._db, since, limit, newest, **equals))
+        return found
+
+    def _transaction(self, work: Callable[[], T]) -> T:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        return result
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            for listener in self._listeners:
+                listener()
+
+
+def _of_this_boot(operation: Operation, now: Moment) -> Operation:
+    """An operation from before the reboot: its ticks mean nothing now, so they are pushed into the past."""
+    if operation.started.tick <= now.tick:
+        return operation
+    long_ago = Moment(float("-inf"), operation.started.wall)
+    finished = operation.finished and Moment(float("-inf"), operation.finished.wall)
+    return replace(operation, started=long_ago, heartbeat=long_ago, finished=finished)

@@ -1,0 +1,42 @@
+"""Reading what a client sent: bounded JSON objects, or an upload passed on as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Request
+
+from hal0app import errors
+
+PIECE = 65536
+
+
+def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
+    """The body and the JSON object in it. Raises `request.too_large`, `request.invalid_json` with the position."""
+    raw = _bounded(request, limit)
+    try:
+        payload = json.loads(raw)
+    except (ValueError, RecursionError) as problem:
+        where = f" (line {problem.lineno}, column {problem.colno})" if isinstance(problem, json.JSONDecodeError) else ""
+        raise errors.error("request.invalid_json", f"the body is not valid JSON{where}") from None
+    if not isinstance(payload, dict):
+        raise errors.error("request.invalid_json", "the body must be a JSON object")
+    return raw, payload
+
+
+def _bounded(request: Request, limit: int) -> bytes:
+    too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    raw = request.stream.read(limit + 1) if request.content_length is None else request.stream.read()
+    if len(raw) > limit:
+        raise too_large
+    return raw
+
+
+def pieces(request: Request) -> Iterator[bytes]:
+    """The body as it comes."""
+    while piece := request.stream.read(PIECE):
+        yield piece

@@ -1,0 +1,191 @@
+"""`/api`: slots, operations, residency and journal as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from hal0app import errors
+from hal0app.api.body import json_object
+from hal0app.api.v1 import hal0
+from hal0app.core.journal import Entry
+from hal0app.core.operation import Operation
+from hal0app.core.residency import Link
+from hal0app.services.control import Job
+from hal0app.services.slots import SlotView
+
+bp = Blueprint("control", __name__)
+
+BODY_LIMIT = 1 << 20
+WAIT_S = 900.0
+JOURNAL_LIMIT = 1000
+
+
+def agent() -> str | None:
+    """Who asks, as far as the request says: the X-hal0-Agent header."""
+    return request.headers.get("X-hal0-Agent") or None
+
+
+def _json(view: SlotView, status: int = 200) -> Response:
+    response = jsonify(view.as_json())
+    response.status_code = status
+    response.headers["ETag"] = f'"{hal0().slots.etag(view.slot.name)}"'
+    return response
+
+
+def _definition() -> dict[str, Any]:
+    if request.mimetype != "application/json":
+        raise errors.error("request.unsupported_media_type", "send the definition as application/json")
+    return json_object(request, BODY_LIMIT)[1]
+
+
+@bp.get("/api/slots")
+def slots() -> Response:
+    """Every slot."""
+    return jsonify([view.as_json() for view in hal0().slots.all()])
+
+
+@bp.post("/api/slots")
+def create() -> Response:
+    """A new slot: 201, or 409 when the name is taken."""
+    return _json(hal0().slots.create(_definition(), agent()), 201)
+
+
+@bp.get("/api/slots/<name>")
+def show(name: str) -> Response:
+    """One slot, with its ETag."""
+    return _json(hal0().slots.one(name))
+
+
+@bp.patch("/api/slots/<name>")
+def change(name: str) -> Response:
+    """Lay the body over the definition; null takes a key out."""
+    return _json(hal0().slots.change(name, _definition(), request.headers.get("If-Match"), agent()))
+
+
+@bp.delete("/api/slots/<name>")
+def delete(name: str) -> Response:
+    """Delete a slot that is not hal0's own."""
+    hal0().slots.delete(name, request.headers.get("If-Match"), agent())
+    return Response(status=204)
+
+
+def _load(name: str, body: dict[str, Any]) -> Job:
+    return hal0().slots.load(name, agent() or "you")
+
+
+def _unload(name: str, body: dict[str, Any]) -> Job:
+    return hal0().slots.unload(name, agent() or "you")
+
+
+def _swap(name: str, body: dict[str, Any]) -> Job:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise errors.error("request.missing_field", "'model' says what to swap to", param="model")
+    return hal0().slots.swap(name, model, agent() or "you")
+
+
+ACTS: dict[str, Callable[[str, dict[str, Any]], Job]] = {"load": _load, "unload": _unload, "swap": _swap}
+
+
+@bp.post("/api/slots/<name>/<any(load, unload, swap):act>")
+def act(name: str, act: str) -> Response:
+    """Start an operation: 202 with its id, or with `?wait=true` its end and the slot after it."""
+    body = _definition() if request.content_length else {}
+    job = ACTS[act](name, body)
+    if request.args.get("wait", "").lower() not in {"1", "true", "yes"}:
+        response = jsonify(operation=job.id)
+        response.status_code = 202
+        response.headers["Location"] = f"/api/operations/{job.id}"
+        return response
+    if not job.wait(WAIT_S):
+        raise errors.error("slot.loading", f"the {act} is still under way; see /api/operations/{job.id}")
+    asked = hal0().clock()
+    hal0().observer.after(asked, 5.0)
+    return _json(hal0().slots.one(name))
+
+
+@bp.get("/api/operations/<id_>")
+def operation(id_: str) -> Response:
+    """One operation: what, why, how far, how it ended."""
+    found = hal0().store.operation(id_)
+    if found is None:
+        raise errors.error("request.not_found", f"there is no operation '{id_[:64]}' (or not yet: it may be queued)")
+    return jsonify(_operation(found))
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    failed = one.error_code is not None
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "model": one.model,
+        "slot": one.slot,
+        "cause": one.cause.as_json(),
+        "status": one.status,
+        "started_at": one.started.wall,
+        "finished_at": one.finished.wall if one.finished else None,
+        "error": {"code": one.error_code, "message": one.error_message} if failed else None,
+        "result": one.result,
+    }
+
+
+@bp.get("/api/residency")
+def residency() -> Response:
+    """What lemond holds, as last seen, and how old and how good that knowledge is."""
+    snapshot = hal0().observer.snapshot
+    known = snapshot.residency
+    return jsonify(
+        link=snapshot.seen.link,
+        taken_at=known.taken.wall or None,
+        stale=not snapshot.seen.fresh,
+        version=known.version,
+        engine=known.engine,
+        capacity=dict(known.capacity),
+        residents=[
+            {
+                "model": one.model,
+                "type": one.type,
+                "backend_url": one.backend_url,
+                "pid": one.pid,
+                "pinned": one.pinned,
+                "busy": one.busy,
+                "recipe": one.recipe,
+                "device": one.device,
+                "ctx_size": one.ctx_size,
+            }
+            for one in known.residents
+        ],
+    )
+
+
+@bp.get("/api/journal")
+def journal() -> Response:
+    """Entries after `since` (an id), oldest first; without it the newest ones."""
+    limit = min(request.args.get("limit", 200, type=int), JOURNAL_LIMIT)
+    since = request.args.get("since", type=int)
+    filters = {name: request.args.get(name) for name in ("slot", "kind", "level", "source", "q")}
+    found = hal0().store.journal(since or 0, max(limit, 1), newest=since is None, **filters)
+    return jsonify([entry_json(one) for one in found])
+
+
+def entry_json(one: Entry) -> dict[str, Any]:
+    """A journal entry as the API shows it."""
+    return {**one.__dict__, "ts": round(one.ts, 3)}
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    """This process answers."""
+    return jsonify(status="ok")
+
+
+@bp.get("/readyz")
+def readyz() -> Response:
+    """Whether requests can be served: 503 with the reason while lemond is down."""
+    snapshot = hal0().observer.snapshot
+    if snapshot.seen.link is Link.DOWN:
+        raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
+    return jsonify(status="ready", lemonade=snapshot.residency.version, engine=snapshot.residency.engine)

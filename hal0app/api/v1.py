@@ -1,0 +1,128 @@
+"""`/v1`: one view over the table of endpoints, the model list, and the fall-through to lemond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+
+from hal0app import errors
+from hal0app.api.body import json_object, pieces
+from hal0app.api.client_socket import ClientSocket
+from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
+from hal0app.core.model import Model
+from hal0app.services.dispatch import Answer, Ask
+from hal0app.services.hal0 import Hal0
+from hal0app.services.slots import SlotView
+
+bp = Blueprint("v1", __name__)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def hal0() -> Hal0:
+    """The application behind this request."""
+    found: Hal0 = current_app.extensions["hal0"]
+    return found
+
+
+@bp.get("/v1/models")
+@bp.get("/api/v1/models")
+def models() -> Response:
+    """Slots first, then what lemond has downloaded."""
+    rows = [_slot_row(view) for view in hal0().slots.all() if view.config is not None and view.config.enabled]
+    rows += [_model_row(model) for model in hal0().catalogue.models()]
+    return jsonify(object="list", data=rows)
+
+
+@bp.get("/v1/models/<path:name>")
+@bp.get("/api/v1/models/<path:name>")
+def model(name: str) -> Response:
+    """One slot by name, or one model by id as lemond has it."""
+    view = next((one for one in hal0().slots.all() if one.slot.name == name.removeprefix("hal0/")), None)
+    if view is not None and view.config is not None:
+        return jsonify(_slot_row(view))
+    return _forward()
+
+
+def _slot_row(view: SlotView) -> dict[str, Any]:
+    assert view.config is not None
+    facts = {"slot": view.slot.name, "model": view.config.model, "state": view.state, "type": view.config.type}
+    return {"id": view.slot.name, "object": "model", "created": 0, "owned_by": "hal0", "hal0": facts}
+
+
+def _model_row(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": "lemonade",
+        "labels": list(model.labels),
+        "recipe": model.recipe,
+    }
+
+
+@bp.route("/v1/<path:path>", methods=METHODS)
+@bp.route("/api/v1/<path:path>", methods=METHODS)
+def v1(path: str) -> Response:
+    """An endpoint of the table, or whatever else lemond offers to everyone."""
+    endpoint = BY_NAME.get(path)
+    if endpoint is not None and request.method == "POST":
+        return _serve(endpoint)
+    allowed = access(path, request.method)
+    if allowed is Access.ADMIN:
+        message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
+        raise errors.error("auth.admin_required", message)
+    if allowed is Access.NOBODY:
+        code = "request.method_not_allowed" if endpoint else "request.not_found"
+        raise errors.error(code, f"{request.method} /v1/{path} is not something hal0 or Lemonade offers")
+    return _forward()
+
+
+def _serve(endpoint: Endpoint) -> Response:
+    raw, payload = json_object(request, hal0().settings.server.max_body_mb << 20)
+    _complete(endpoint, payload)
+    ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
+    return _respond(hal0().dispatch.serve(endpoint, ask, ClientSocket(request.environ)))
+
+
+def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
+    if not isinstance(payload.get("model", ""), str):
+        raise errors.error("request.invalid_field", "'model' must be a string", param="model")
+    for name in endpoint.required:
+        if payload.get(name) in (None, "", []):
+            raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
+
+
+def _forward() -> Response:
+    path = request.full_path if request.query_string else request.path
+    sized = request.content_length
+    body = pieces(request) if sized or request.headers.get("Transfer-Encoding") else None
+    ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)
+    client = ClientSocket({} if body is not None else request.environ)
+    return _respond(hal0().dispatch.forward(ask, client))
+
+
+class _Relay:
+    """The answer as WSGI iterates it; closing it, begun or not, gives everything back."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer, self._body = answer, iter(answer)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._body)
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _respond(answer: Answer) -> Response:
+    body: Iterable[bytes] = _Relay(answer)
+    response = Response(body, status=answer.status, direct_passthrough=True)
+    response.headers.clear()
+    response.headers.extend(answer.headers)
+    return response

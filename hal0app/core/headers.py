@@ -1,0 +1,47 @@
+"""Which HTTP headers cross hal0, and in which direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Headers = list[tuple[str, str]]
+
+# RFC 9110 section 7.6.1, and what belongs to one connection only.
+HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
+    }
+)
+# lemond refuses foreign origins on every route, and its key is not the client's (lemonade-contract.md sections 1, 2).
+NOT_UPWARDS = HOP_BY_HOP | {"host", "origin", "referer", "cookie", "authorization", "content-length", "x-api-key"}
+NOT_DOWNWARDS = HOP_BY_HOP | {"server", "date", "set-cookie"}
+
+
+def upwards(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The client's headers that go to the upstream; the length is set by whoever sends the body."""
+    return [
+        (name, value)
+        for name, value in headers
+        if _crosses(name, NOT_UPWARDS) and not name.lower().startswith("x-forwarded-")
+    ]
+
+
+def downwards(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The upstream's headers that go to the client."""
+    return [(name, value) for name, value in headers if _crosses(name, NOT_DOWNWARDS)]
+
+
+def _crosses(name: str, barred: frozenset[str] | set[str]) -> bool:
+    lower = name.lower()
+    return lower not in barred and not lower.startswith("access-control-")
+
+
+def value(headers: Iterable[tuple[str, str]], name: str) -> str:
+    """The first value of a header, empty when it is absent."""
+    return next((found for one, found in headers if one.lower() == name.lower()), "")
+
+
+def is_stream(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether the answer is a stream of server-sent events."""
+    return value(headers, "content-type").lower().startswith("text/event-stream")

@@ -1,0 +1,69 @@
+"""A model as Lemonade's catalogue lists it, and the options a slot loads it with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hal0app.core.slot_config import SlotConfig
+from hal0app.core.slot_type import Device, SlotType, type_of_labels
+
+# lemonade-contract.md section 5: the llama.cpp backends that serve a device, best first; "system" is Debian's build.
+BACKENDS: dict[Device | None, tuple[str, ...]] = {
+    Device.GPU_ROCM: ("rocm", "system"),
+    Device.GPU_VULKAN: ("vulkan", "system"),
+    Device.CPU: ("cpu", "system"),
+    Device.NPU: (),
+    None: (),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of `/v1/models`. `size_gb` is the size on disk in GB as Lemonade rounds it."""
+
+    id: str
+    type: SlotType = SlotType.LLM
+    recipe: str = "llamacpp"
+    downloaded: bool = True
+    labels: tuple[str, ...] = ()
+    checkpoint: str = ""
+    size_gb: float | None = None
+    context: int | None = None
+
+
+def read_model(row: Mapping[str, Any]) -> Model:
+    """The model in one row of `/v1/models` (lemonade-contract.md section 5)."""
+    labels = tuple(row.get("labels") or ())
+    return Model(
+        id=row["id"],
+        type=type_of_labels(labels),
+        recipe=row.get("recipe") or "llamacpp",
+        downloaded=bool(row.get("downloaded", True)),
+        labels=labels,
+        checkpoint=row.get("checkpoint") or "",
+        size_gb=row.get("size"),
+        context=row.get("max_context_window") or row.get("context_length"),
+    )
+
+
+def load_request(model: Model, slot: SlotConfig | None, installed: Collection[str]) -> dict[str, Any]:
+    """The body of `POST /v1/load`: only what is wanted, never a null, and a backend only from the installed ones.
+
+    `--alias` makes llama.cpp put the model's id into every answer and chunk, so that nothing is rewritten on the way.
+    """
+    body: dict[str, Any] = {"model_name": model.id}
+    if slot is not None:
+        body["pinned"] = slot.pinned
+        if slot.ctx_size is not None:
+            body["ctx_size"] = slot.ctx_size
+    if model.recipe == "llamacpp":
+        parallel = slot.max_in_flight if slot else 1
+        own = slot.llamacpp_args if slot else ""
+        body["llamacpp_args"] = f"--parallel {parallel} --alias {shlex.quote(model.id)} {own}".strip()
+        backend = next((one for one in BACKENDS[slot.device if slot else None] if one in installed), None)
+        if backend:
+            body["llamacpp_backend"] = backend
+    return body

@@ -1,0 +1,168 @@
+"""Make the record true: from what is wanted, what was recorded and what lemond holds, the transitions.
+
+Pure, and the only place where transitions come from: the API's observer and the drift checker both call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hal0app.core import reasons
+from hal0app.core.clock import Moment
+from hal0app.core.operation import Evidence, Kind, Operation, Status, active, last_finished
+from hal0app.core.reasons import Reason
+from hal0app.core.residency import NOTHING_SEEN, Link, Observation, Resident
+from hal0app.core.slot import UP, Broken, Facts, Record, State, Verdict, advance, derive
+from hal0app.core.slot_config import SlotConfig
+
+Slot = SlotConfig | Broken
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the store holds from before: records by slot name, the last known residency, the last look at lemond."""
+
+    records: Mapping[str, Record] = field(default_factory=dict)
+    residency: Observation = NOTHING_SEEN  # the last fresh observation, stored when the residency changes
+    link: Link = Link.UP  # how lemond answered last
+    link_since: float = 0.0  # Unix seconds
+
+
+@dataclass(frozen=True)
+class Past:
+    """All that a reconciliation needs from the store."""
+
+    recorded: Recorded = field(default_factory=Recorded)
+    operations: tuple[Operation, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One slot's record before and after."""
+
+    slot: str
+    before: Record
+    after: Record
+
+    @property
+    def moved(self) -> bool:
+        """Whether the state or its reason changed, rather than only the staleness."""
+        return (self.before.state, self.before.reason) != (self.after.state, self.after.reason)
+
+
+def reconcile(
+    slots: Iterable[Slot],
+    previous: Recorded,
+    observation: Observation,
+    operations: Sequence[Operation],
+    now: Moment,
+    evidence: Sequence[Evidence] = (),
+) -> list[Transition]:
+    """The transitions that make every slot's record agree with `observation`; none when all agree already."""
+    transitions = []
+    for slot in slots:
+        before = previous.records.get(slot.name, Record(slot.name))
+        facts = _facts(slot, before, previous, observation, operations, now, evidence)
+        stale = None if observation.fresh else before.stale_since or now.wall
+        after = advance(before, derive(facts), _model_of(slot), stale, now.wall)
+        if after is not before:
+            transitions.append(Transition(slot.name, before, after))
+    return transitions
+
+
+def _model_of(slot: Slot) -> str | None:
+    return slot.model if isinstance(slot, SlotConfig) else None
+
+
+def _facts(
+    slot: Slot,
+    record: Record,
+    previous: Recorded,
+    observation: Observation,
+    operations: Sequence[Operation],
+    now: Moment,
+    evidence: Sequence[Evidence],
+) -> Facts:
+    model = _model_of(slot)
+    last = last_finished(operations, model)
+    resident = observation.resident(model)
+    known = observation.fresh and not (last and last.finished and last.finished.tick > observation.taken.tick)
+    facts = Facts(slot, record, known, resident, active(operations, model, now), last)
+    if not known or resident is not None or record.state not in UP or model is None:
+        return facts
+    departure = _departure(model, record, previous, observation, operations, evidence)
+    return Facts(slot, record, known, resident, facts.active, last, departure)
+
+
+def _departure(
+    model: str,
+    record: Record,
+    previous: Recorded,
+    observation: Observation,
+    operations: Sequence[Operation],
+    evidence: Sequence[Evidence],
+) -> Verdict:
+    """Why `model` left between the last known residency and this one; `evicted` where there is no proof of more."""
+    since = previous.residency.taken
+    for claim in (
+        _by_hal0(model, operations, since),
+        _by_crash(model, evidence, since),
+        _by_wipe(model, operations, since),
+        _by_restart(previous, observation),
+        _by_arrival(model, previous.residency, observation),
+    ):
+        if claim is not None:
+            return claim
+    if record.state is State.STARTING and previous.residency.resident(model) is None:
+        return _offline(Reason.EVICTED if record.loads else Reason.NEVER_LOADED)
+    return _offline(Reason.EVICTED)
+
+
+def _offline(reason: Reason, displaced_by: str | None = None, **facts: object) -> Verdict:
+    return Verdict(State.OFFLINE, reason, reasons.message(reason, **facts), displaced_by)
+
+
+def _by_hal0(model: str, operations: Sequence[Operation], since: Moment) -> Verdict | None:
+    last = last_finished([one for one in operations if one.kind is Kind.UNLOAD], model)
+    if last is None or last.status is not Status.DONE or not last.finished or last.finished.tick < since.tick:
+        return None
+    if last.cause.reason == Reason.DISPLACED:
+        return _offline(Reason.DISPLACED, last.cause.model, model=last.cause.model)
+    if last.cause.reason == Reason.IDLE:
+        return _offline(Reason.IDLE, n=last.result.get("idle_min", "some"))
+    return _offline(Reason.OPERATOR, who=last.cause.who or "hal0")
+
+
+def _by_crash(model: str, evidence: Sequence[Evidence], since: Moment) -> Verdict | None:
+    proven = any(one.model == model and one.kind == "crashed" and one.seen.tick >= since.tick for one in evidence)
+    return _offline(Reason.CRASHED) if proven else None
+
+
+def _by_wipe(model: str, operations: Sequence[Operation], since: Moment) -> Verdict | None:
+    for one in operations:
+        wiped = one.kind is Kind.LOAD and one.status is Status.FAILED and one.model != model
+        if wiped and one.finished and one.finished.tick >= since.tick and model in one.result.get("victims", ()):
+            return _offline(Reason.NUCLEAR, model=one.model, cause=one.error_message)
+    return None
+
+
+def _by_restart(previous: Recorded, observation: Observation) -> Verdict | None:
+    before, after = previous.residency.boot, observation.boot
+    reborn = before is not None and after is not None and before != after
+    refused = previous.link is Link.DOWN and not observation.residents
+    return _offline(Reason.LEMOND_RESTARTED) if reborn or refused else None
+
+
+def _by_arrival(model: str, residency: Observation, observation: Observation) -> Verdict | None:
+    """Displaced: one observation shows it gone and exactly its pool has a newcomer."""
+    left = residency.resident(model)
+    if left is None:
+        return None
+    arrived = [one for one in observation.residents if _same_pool(one, left) and not residency.resident(one.model)]
+    return _offline(Reason.DISPLACED, arrived[0].model, model=arrived[0].model) if arrived else None
+
+
+def _same_pool(one: Resident, other: Resident) -> bool:
+    return (one.type, one.pool) == (other.type, other.pool)

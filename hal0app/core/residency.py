@@ -1,0 +1,136 @@
+"""What lemond holds loaded: residents, the observation they came in, and who leaves when a pool is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from hal0app.core.clock import NEVER, Moment
+
+UNLIMITED = -1
+
+
+class Link(StrEnum):
+    """How lemond answered one observation."""
+
+    UP = "up"  # /live and /v1/health answered: the residency is known
+    BUSY = "busy"  # /live answered, health did not in time: it loads, drains or hangs; the residency is unknown
+    DOWN = "down"  # nothing answered
+
+
+@dataclass(frozen=True)
+class Resident:
+    """One model that lemond holds loaded, as `/v1/health` reports it (lemonade-contract.md section 5)."""
+
+    model: str
+    type: str = "llm"
+    pool: str = ""
+    backend_url: str = ""
+    pid: int | None = None
+    pinned: bool = False
+    busy: bool = False
+    recipe: str = ""
+    device: str = ""
+    ctx_size: int | None = None
+    last_use: int = 0  # milliseconds of lemond's monotonic clock: good for ordering only
+
+    @property
+    def address(self) -> tuple[str, int | None]:
+        """What tells this loading of the model from an earlier one."""
+        return (self.backend_url, self.pid)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One reading of lemond. `taken` is the moment the reading began, so it proves nothing about what came later."""
+
+    taken: Moment
+    link: Link
+    residents: tuple[Resident, ...] = ()
+    capacity: Mapping[str, int] = field(default_factory=dict)  # models per type; UNLIMITED or absent: no bound
+    version: str | None = None
+    engine: str | None = None  # "hal0-embedded" when it is the trial engine
+    boot: str | None = None  # what changes when lemond is started anew, where the host can tell
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it says what is resident."""
+        return self.link is Link.UP
+
+    def resident(self, model: str | None) -> Resident | None:
+        """The resident of this model id, if there is one."""
+        return next((one for one in self.residents if one.model == model), None)
+
+    def models(self) -> frozenset[str]:
+        """The ids of all residents."""
+        return frozenset(one.model for one in self.residents)
+
+
+NOTHING_SEEN = Observation(NEVER, Link.DOWN)
+
+
+def read_health(taken: Moment, payload: Mapping[str, Any], boot: str | None = None) -> Observation:
+    """The observation in a `/v1/health` answer; older answers name the list `loaded`. ValueError when it is neither."""
+    rows = payload.get("all_models_loaded", payload.get("loaded"))
+    if not isinstance(rows, list):
+        raise ValueError("the health answer has no list of loaded models")  # noqa: TRY004 - the caller sees one kind of bad answer
+    return Observation(
+        taken=taken,
+        link=Link.UP,
+        residents=tuple(sorted((_resident(row) for row in rows), key=lambda one: one.model)),
+        capacity=dict(payload.get("max_models") or {}),
+        version=payload.get("version"),
+        engine=payload.get("engine"),
+        boot=boot,
+    )
+
+
+def _resident(row: Mapping[str, Any]) -> Resident:
+    options = row.get("recipe_options") or {}
+    return Resident(
+        model=row["model_name"],
+        type=row.get("type", "llm"),
+        pool=row.get("slot_pool", ""),
+        backend_url=row.get("backend_url") or "",
+        pid=row.get("pid"),
+        pinned=bool(row.get("pinned")),
+        busy=bool(row.get("is_busy")),
+        recipe=row.get("recipe", ""),
+        device=row.get("device", ""),
+        ctx_size=options.get("ctx_size"),
+        last_use=row.get("last_use") or 0,
+    )
+
+
+class AllPinned(Exception):
+    """No resident of the pool may leave; `models` names them."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        self.models = sorted(models)
+        super().__init__(", ".join(self.models))
+
+
+def victims(
+    observation: Observation,
+    model: str,
+    type_: str,
+    last_used: Callable[[str], float],
+    protected: frozenset[str] = frozenset(),
+) -> list[Resident]:
+    """Who must leave before `model` can be loaded: least recently used first, never a pinned one.
+
+    `last_used` is hal0's own memory (a tick; -inf for never), for lemond does not see what hal0 streams directly;
+    ties fall to lemond's own order. `protected` models are as good as pinned. Raises AllPinned.
+    """
+    limit = observation.capacity.get(type_, UNLIMITED)
+    rivals = [one for one in observation.residents if one.type == type_ and one.model != model]
+    excess = len(rivals) + 1 - limit
+    if limit == UNLIMITED or excess <= 0:
+        return []
+    movable = [one for one in rivals if not one.pinned and one.model not in protected]
+    if len(movable) < excess:
+        raise AllPinned(one.model for one in rivals if one not in movable)
+    movable.sort(key=lambda one: (last_used(one.model), one.last_use))
+    return movable[:excess]

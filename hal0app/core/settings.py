@@ -1,0 +1,104 @@
+"""The settings of `hal0.toml`: one strict schema, every section and key with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from hal0app.core import schema
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+TcpPort = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of hal0.toml: unknown keys are errors."""
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB); uploads are streamed and not bound by it."""
+
+    host: str = "127.0.0.1"
+    port: TcpPort = 8080
+    allowed_hosts: tuple[str, ...] = ()
+    max_body_mb: Annotated[int, msgspec.Meta(ge=1)] = 64
+
+
+class Lemonade(Section, frozen=True, kw_only=True):
+    """How to reach lemond; `want` is the part of its configuration that drift compares (absent key: not compared)."""
+
+    url: str = "http://127.0.0.1:13305"
+    want: dict[str, Any] = {}
+
+
+class DispatchSection(Section, frozen=True, kw_only=True):
+    """`wait_s`: how long a request without a slot of its own waits for its model."""
+
+    wait_s: Seconds = 120.0
+
+
+class ObserverSection(Section, frozen=True, kw_only=True):
+    """`period_s`: time between two looks at lemond. `timeout_s`: how long an answer may take before states go stale."""
+
+    period_s: Seconds = 1.0
+    timeout_s: Seconds = 2.0
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """How much history is kept, in rows."""
+
+    journal: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    operations: Annotated[int, msgspec.Meta(ge=100)] = 2_000
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All of hal0.toml."""
+
+    server: Server = Server()
+    lemonade: Lemonade = Lemonade()
+    dispatch: DispatchSection = DispatchSection()
+    observer: ObserverSection = ObserverSection()
+    retention: Retention = Retention()
+
+
+# Environment variable -> the key it overrides.
+ENVIRONMENT: dict[str, tuple[str, str]] = {
+    "HAL0_HOST": ("server", "host"),
+    "HAL0_PORT": ("server", "port"),
+    "HAL0_LEMONADE_URL": ("lemonade", "url"),
+}
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid on top, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that environment variables give; SchemaError when a number is none."""
+    found: dict[str, Any] = {}
+    for variable, (section, key) in ENVIRONMENT.items():
+        if text := environment.get(variable):
+            found.setdefault(section, {})[key] = _number(variable, text) if key == "port" else text
+    return found
+
+
+def _number(variable: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise schema.SchemaError(f"{variable} is '{text}', but must be a port number", variable)
+    return int(text)
+
+
+def read_settings(*layers: Mapping[str, Any]) -> Settings:
+    """The settings from layers, later ones on top; SchemaError names the key and the fix."""
+    data: dict[str, Any] = {}
+    for layer in layers:
+        data = merge(data, layer)
+    return schema.read(Settings, data)

@@ -1,0 +1,59 @@
+"""One reconciliation, whole: from the past and an observation to everything that must be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hal0app.core import journal
+from hal0app.core.clock import Moment
+from hal0app.core.journal import Entry
+from hal0app.core.reconcile import Past, Recorded, Slot, Transition, reconcile
+from hal0app.core.residency import Link, Observation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a reconciliation writes; a None means that what is stored still holds."""
+
+    transitions: tuple[Transition, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    residency: Observation | None = None
+    link: Link | None = None
+    forgotten: tuple[str, ...] = ()  # records of slots that are no more
+
+    @property
+    def empty(self) -> bool:
+        return not (self.transitions or self.entries or self.residency or self.link or self.forgotten)
+
+
+def settle(slots: Sequence[Slot], past: Past, seen: Observation, now: Moment, source: str) -> Outcome:
+    """Reconcile the records with `seen`. An observation older than the stored residency changes nothing."""
+    recorded = past.recorded
+    if seen.taken.tick < recorded.residency.taken.tick:
+        return Outcome()
+    transitions = reconcile(slots, recorded, seen, past.operations, now, past.evidence)
+    return Outcome(
+        transitions=tuple(transitions),
+        entries=(*journal.of_link(recorded, seen, source), *journal.of_transitions(transitions, now.wall, source)),
+        residency=seen if _news(recorded, seen) else None,
+        link=_link(recorded.link, seen.link),
+        forgotten=tuple(set(recorded.records) - {slot.name for slot in slots}),
+    )
+
+
+def _link(before: Link, now: Link) -> Link | None:
+    """The link to store, if it is another: silence right after an absence leaves the absence, which is evidence."""
+    return None if now is before or (before is Link.DOWN and now is Link.BUSY) else now
+
+
+def _news(recorded: Recorded, seen: Observation) -> bool:
+    """Whether the residency is another one than the stored: other models, other loadings of them, another lemond."""
+    if not seen.fresh:
+        return False
+    before = recorded.residency
+    return (_loadings(before), before.boot, before.capacity) != (_loadings(seen), seen.boot, seen.capacity)
+
+
+def _loadings(seen: Observation) -> set[tuple[str, tuple[str, int | None]]]:
+    return {(one.model, one.address) for one in seen.residents}

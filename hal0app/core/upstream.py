@@ -1,0 +1,23 @@
+"""How an upstream can fail, seen from the one who asks."""
+
+from __future__ import annotations
+
+
+class UpstreamError(Exception):
+    """The upstream did not give a whole answer."""
+
+
+class Unreached(UpstreamError):
+    """Refused, reset or closed before the first byte of an answer: the backend is not there (any more)."""
+
+
+class Broken(UpstreamError):
+    """It ended or spoke nonsense in the middle of an answer."""
+
+
+class Silent(UpstreamError):
+    """It took the request and then sent nothing for too long."""
+
+
+class Aborted(UpstreamError):
+    """We ended the call ourselves, because the client left."""

@@ -1,0 +1,122 @@
+"""Every error hal0 can answer with: one tree by whose fault it is, one table of stable codes.
+
+    Hal0Error
+    ├── CallerError      the request is wrong; the same request will fail again
+    ├── SlotError        the slot cannot serve it as it is configured or as it stands
+    ├── LemonadeError    the daemon below us refused, failed or is away
+    └── SystemError_     hal0 itself
+
+A code is `<noun>.<reason>` and never changes its meaning; `docs/errors.md` lists every one (held by a test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Hal0Error(Exception):
+    """Something a caller is told about: a code of `CODES`, a message that says what to do, and perhaps when to retry.
+
+    `param` names the offending field, `retry_after` is in seconds, `details` holds JSON-ready facts for `/api`.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.details = dict(details or {})
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this error."""
+        return CODES[self.code].status
+
+
+class CallerError(Hal0Error):
+    """The request is at fault."""
+
+
+class SlotError(Hal0Error):
+    """The slot, as configured or as it stands, is at fault."""
+
+
+class LemonadeError(Hal0Error):
+    """lemond refused, failed or cannot be reached."""
+
+
+class SystemError_(Hal0Error):  # noqa: N801 - the builtin has the better name
+    """hal0 itself is at fault."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a code means: its HTTP status, its branch of the tree and one line for the reader of the docs."""
+
+    status: int
+    kind: type[Hal0Error]
+    meaning: str
+
+
+CODES: dict[str, Code] = {
+    "request.invalid_json": Code(400, CallerError, "The body is not valid JSON, or not a JSON object."),
+    "request.missing_field": Code(400, CallerError, "A field that the endpoint requires is absent or empty."),
+    "request.invalid_field": Code(400, CallerError, "A field has the wrong type or an impossible value."),
+    "request.too_large": Code(413, CallerError, "The body is larger than hal0 takes."),
+    "request.forbidden_origin": Code(403, CallerError, "A web page of another site tried to change something."),
+    "request.not_found": Code(404, CallerError, "No such address."),
+    "request.method_not_allowed": Code(405, CallerError, "The address exists, but not with this method."),
+    "request.unsupported_media_type": Code(415, CallerError, "A change sent to the API is not application/json."),
+    "request.conflict": Code(412, CallerError, "The thing changed since it was read (If-Match did not match)."),
+    "client.gone": Code(499, CallerError, "The client closed its connection before the answer."),
+    "auth.admin_required": Code(403, CallerError, "A control path of Lemonade was asked for without the admin right."),
+    "host.not_allowed": Code(421, CallerError, "The Host header names a machine hal0 does not answer for."),
+    "model.type_mismatch": Code(400, CallerError, "The endpoint cannot be served by this slot's or model's type."),
+    "dispatch.no_route": Code(404, CallerError, "Neither a slot nor Lemonade knows this model."),
+    "slot.not_found": Code(404, CallerError, "There is no slot of this name."),
+    "slot.exists": Code(409, CallerError, "A slot of this name exists already."),
+    "slot.invalid": Code(400, CallerError, "The definition of a slot breaks the schema; the message names the key."),
+    "slot.seeded": Code(400, CallerError, "A slot that hal0 seeded cannot be deleted, only turned off."),
+    "slot.model_conflict": Code(409, CallerError, "Two slots name one model with different load options."),
+    "slot.disabled": Code(409, SlotError, "The slot is turned off."),
+    "slot.no_model": Code(409, SlotError, "The slot has no model."),
+    "slot.error": Code(503, SlotError, "The slot's model failed to load; a person must act."),
+    "slot.loading": Code(503, SlotError, "The wait for the slot's model ran out; it is still loading or queued."),
+    "slot.busy": Code(429, SlotError, "The slot's queue is full."),
+    "pool.all_pinned": Code(409, SlotError, "Every resident model of this type is pinned, so nothing can make room."),
+    "model.not_downloaded": Code(409, SlotError, "Lemonade knows the model, but its files are not on this machine."),
+    "model.unknown": Code(404, SlotError, "Lemonade does not know the slot's model."),
+    "model.load_failed": Code(502, LemonadeError, "Lemonade could not load the model."),
+    "model.gone": Code(503, LemonadeError, "The model vanished twice while serving one request."),
+    "lemonade.unavailable": Code(503, LemonadeError, "Lemonade does not answer."),
+    "lemonade.refused": Code(502, LemonadeError, "Lemonade answered a control call with an error."),
+    "upstream.timeout": Code(
+        504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
+    ),
+    "upstream.protocol": Code(502, LemonadeError, "The backend broke the HTTP protocol or closed mid-answer."),
+    "system.internal": Code(500, SystemError_, "An unexpected fault in hal0; the log has the trace."),
+    "system.stopping": Code(503, SystemError_, "hal0 is shutting down."),
+}
+
+
+def error(
+    code: str,
+    message: str,
+    *,
+    param: str | None = None,
+    retry_after: int | None = None,
+    **details: Any,
+) -> Hal0Error:
+    """Make the error of `code` in its branch of the tree, to be raised by the caller."""
+    return CODES[code].kind(code, message, param=param, retry_after=retry_after, details=details)

@@ -1,0 +1,210 @@
+"""What the control worker does to lemond: preflight, make room, load, unload. Each act is recorded as an operation."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from hal0app import errors
+from hal0app.core import journal
+from hal0app.core.clock import Clock, Moment
+from hal0app.core.model import Model, load_request
+from hal0app.core.operation import Cause, Kind, Operation, Status
+from hal0app.core.residency import AllPinned, Observation, Resident, victims
+from hal0app.core.slot import options_key
+from hal0app.core.slot_config import SlotConfig
+from hal0app.errors import Hal0Error
+from hal0app.services.catalogue import Catalogue
+from hal0app.services.leases import Leases
+from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.ports import Lemonade, States
+
+HEARTBEAT_S = 5.0
+CONFIRM_S = 10.0
+
+
+class Acts:
+    """Loads and unloads, one after the other; only the control worker calls them.
+
+    `wait_s` bounds, for models without a slot, how long a victim's requests or a silent lemond are waited for.
+    """
+
+    def __init__(
+        self,
+        lemonade: Lemonade,
+        catalogue: Catalogue,
+        leases: Leases,
+        observer: Observer,
+        store: States,
+        clock: Clock,
+        owner: str,
+        wait_s: float = 120.0,
+    ) -> None:
+        self._lemonade, self._catalogue, self._leases = lemonade, catalogue, leases
+        self._observer, self._store, self._clock = observer, store, clock
+        self._owner = owner
+        self.wait_s = wait_s
+
+    def new_id(self) -> str:
+        """An id for one operation."""
+        return uuid.uuid4().hex[:16]
+
+    # -- load
+
+    def preflight(self, name: str, slot: SlotConfig | None) -> Model:
+        """The model, if loading it can be tried; else the error that says what to do. lemond is left alone."""
+        model = self._catalogue.find(name)
+        if model is None:
+            raise errors.error("model.unknown", f"Lemonade does not know a model '{name}'. See GET /v1/models")
+        if not model.downloaded:
+            raise errors.error("model.not_downloaded", f"'{name}' is not on this machine. Pull it first")
+        if slot is not None and slot.type is not model.type:
+            message = f"slot '{slot.name}' serves {slot.type}, but '{name}' is a model for {model.type}"
+            raise errors.error("model.type_mismatch", message, param="model")
+        return model
+
+    def load(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident:
+        """Make `name` resident and return it as a look taken after the load shows it.
+
+        A loading of it that is in order is returned as it is. Raises the preflight's errors, `pool.all_pinned`,
+        `slot.loading` when a victim is not drained in time, `model.load_failed`, LemonadeError.
+        """
+        seen = self._look(wait_s)
+        there = seen.resident(name)
+        if there is not None and self._leases.usable(there):
+            return there
+        model = self.preflight(name, slot)
+        with self._operation(id_, Kind.LOAD, name, slot, cause) as result:
+            if there is not None:
+                self._lemonade.unload(name)
+                seen = self._look(wait_s)
+            seen = self._make_room(model, seen, cause, wait_s)
+            self._load(model, slot, seen, result)
+        return self._confirmed(model)
+
+    def _confirmed(self, model: Model) -> Resident:
+        """The resident in a look taken after the load ended, so that by then its slots are recorded as ready."""
+        resident = self._look(CONFIRM_S).resident(model.id)
+        if resident is None:
+            raise errors.error("model.load_failed", f"'{model.id}' was gone again right after its load")
+        return resident
+
+    def _load(self, model: Model, slot: SlotConfig | None, before: Observation, result: dict[str, Any]) -> None:
+        body = load_request(model, slot, self._catalogue.installed_backends(model.recipe))
+        started = self._clock()
+        try:
+            self._lemonade.load(body)
+        except Hal0Error as problem:
+            raise self._load_failed(model, before, problem, result) from problem
+        result["load_ms"] = round((self._clock().tick - started.tick) * 1000)
+
+    def _load_failed(self, model: Model, before: Observation, problem: Hal0Error, result: dict[str, Any]) -> Hal0Error:
+        """The typed failure; `result` names the residents that lemond wiped away with it."""
+        if problem.code == "lemonade.unavailable":
+            return problem
+        after = self._observer.after(self._clock(), CONFIRM_S)
+        if after is not None:
+            result["victims"] = sorted(before.models() - after.seen.models() - {model.id})
+        if problem.details.get("upstream_type") == "slots_pinned_error":
+            return errors.error("pool.all_pinned", problem.message)
+        return errors.error("model.load_failed", f"'{model.id}' could not be loaded: {problem.message}")
+
+    def _make_room(self, model: Model, seen: Observation, cause: Cause, wait_s: float) -> Observation:
+        """Unload, drained, whoever must leave so that lemond need not choose."""
+        pinned = {slot.model for slot in self._observer.snapshot.configs if slot.pinned and slot.enabled and slot.model}
+        try:
+            leaving = victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
+        except AllPinned as full:
+            message = f"every loaded model is pinned, so nothing can make room for '{model.id}'. Unpin one of: {full}"
+            raise errors.error("pool.all_pinned", message, models=full.models) from None
+        for one in leaving:
+            self.unload(self.new_id(), one.model, None, Cause("displaced", cause.who, model.id), wait_s)
+        return self._look(wait_s) if leaving else seen
+
+    # -- unload
+
+    def unload(self, id_: str, name: str, slot: str | None, cause: Cause, wait_s: float) -> None:
+        """Close `name`, wait until its requests have ended, unload it by name. Not loaded is fine.
+
+        Raises `slot.loading` when it is still busy after `wait_s` seconds (it stays loaded), LemonadeError.
+        """
+        self._leases.close(name)
+        try:
+            with self._operation(id_, Kind.UNLOAD, name, None, cause, slot):
+                if not self._leases.drained(name, wait_s):
+                    message = f"'{name}' still answers requests after {wait_s:g} s, so it was not unloaded"
+                    raise errors.error("slot.loading", message, retry_after=10)
+                self._lemonade.unload(name)
+            self._look(CONFIRM_S)
+        finally:
+            self._leases.open(name)
+
+    # -- observing and recording
+
+    def _look(self, wait_s: float) -> Observation:
+        """What lemond holds, seen after this moment; waits while it is silent, but not while nothing answers."""
+        asked = self._clock()
+        deadline = asked.tick + wait_s
+        while (left := deadline - self._clock().tick) > 0:
+            snapshot = self._observer.after(asked, min(left, 2.0), fresh=False)
+            if snapshot is not None and snapshot.seen.fresh:
+                return snapshot.seen
+            if snapshot is not None and not self._answers(snapshot):
+                break
+            asked = snapshot.seen.taken if snapshot is not None else asked
+        raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
+
+    def _answers(self, snapshot: Snapshot) -> bool:
+        return snapshot.seen.link is not snapshot.seen.link.DOWN
+
+    @contextmanager
+    def _operation(
+        self, id_: str, kind: Kind, model: str, slot: SlotConfig | None, cause: Cause, name: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Record the act from start to end, with a heartbeat so that others see that somebody works on it."""
+        started = self._clock()
+        options = options_key(slot) if slot else ""
+        slot_name = slot.name if slot else name
+        begun = Operation(id_, kind, model, slot_name, cause, started, owner=self._owner, options=options)
+        self._store.save_operation(begun)
+        self._observer.poke()
+        result: dict[str, Any] = {}
+        try:
+            with self._beating(id_):
+                yield result
+        except Hal0Error as problem:
+            self._end(begun, Status.FAILED, result, problem)
+            raise
+        except BaseException:
+            self._end(begun, Status.FAILED, result, errors.error("system.internal", "an unexpected fault"))
+            raise
+        self._end(begun, Status.DONE, result)
+
+    def _end(self, begun: Operation, status: Status, result: dict[str, Any], error: Hal0Error | None = None) -> None:
+        now = self._clock()
+        code, message = (error.code, error.message) if error else (None, None)
+        ended = replace(
+            begun, status=status, finished=now, heartbeat=now, result=result, error_code=code, error_message=message
+        )
+        self._store.save_operation(ended, [journal.of_operation(ended, now)])
+        self._observer.poke()
+
+    @contextmanager
+    def _beating(self, id_: str) -> Iterator[None]:
+        over = threading.Event()
+        beat = threading.Thread(target=_beat, args=(over, self._store.heartbeat, id_, self._clock), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beat.join()
+
+
+def _beat(over: threading.Event, heartbeat: Callable[[str, Moment], None], id_: str, clock: Clock) -> None:
+    while not over.wait(HEARTBEAT_S):
+        heartbeat(id_, clock())

@@ -1,0 +1,291 @@
+"""The path of one request: resolve, lease, open the upstream, commit at the first event, relay.
+
+Nothing is promised to the client before the first bytes of an answer are known good. Until then a model that turns
+out to be gone is loaded again, once, and the request is sent again, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hal0app import errors
+from hal0app.core import headers as http_headers
+from hal0app.core import routing, sse
+from hal0app.core.clock import Clock
+from hal0app.core.endpoints import Endpoint
+from hal0app.core.headers import Headers
+from hal0app.core.operation import Evidence
+from hal0app.core.residency import Resident
+from hal0app.core.slot import guard
+from hal0app.core.slot_config import SlotConfig
+from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
+from hal0app.services.catalogue import Catalogue
+from hal0app.services.control import Control, Want
+from hal0app.services.leases import Lease, Leases
+from hal0app.services.observer import Observer
+from hal0app.services.ports import Call, Client, Reply, States, Upstream
+
+SETTLE_S = 3.0
+FIRST_EVENT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request as it came. `payload` is its JSON object where the endpoint is one of the table."""
+
+    method: str
+    path: str  # after the host, with the query: what goes to lemond
+    headers: Headers
+    body: bytes | Iterable[bytes] | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Where a request went, for the explain headers."""
+
+    slot: str = ""
+    model: str = ""
+    route: str = "fallback"
+    path: str = "lemond"
+    queue_ms: int = 0
+    replayed: bool = False
+
+    def headers(self) -> Headers:
+        told = {
+            "X-Hal0-Slot": self.slot,
+            "X-Hal0-Model": self.model,
+            "X-Hal0-Route": self.route,
+            "X-Hal0-Path": self.path,
+            "X-Hal0-Queue-Ms": str(self.queue_ms),
+            "X-Hal0-Replayed": "1" if self.replayed else "",
+        }
+        return [(name, value) for name, value in told.items() if value]
+
+
+class ModelGone(Exception):
+    """The model was not there when the request reached it. `proof` is evidence of a crash, where there is some."""
+
+    def __init__(self, proof: str | None = None) -> None:
+        super().__init__(proof or "model not loaded")
+        self.proof = proof
+
+
+class Answer:
+    """A committed answer: iterate it once for the body, close it always."""
+
+    def __init__(self, reply: Reply, head: bytes, body: Iterator[bytes], trip: Trip) -> None:
+        self.status = reply.status
+        self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
+        self.streams = http_headers.is_stream(reply.headers)
+        self._reply, self._head, self._body = reply, head, body
+        self._at_close: list[Callable[[], None]] = []
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call back once the answer is closed."""
+        self._at_close.append(callback)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body, verbatim. A stream that breaks between two events ends with an error event and no [DONE]."""
+        tail = self._head[-4:]
+        try:
+            if self._head:
+                yield self._head
+            for piece in self._body:
+                tail = (tail + piece)[-4:]
+                yield piece
+        except (Broken, Silent) as problem:
+            if not self.streams or not tail.endswith((b"\n\n", b"\r\n\r\n")):
+                raise
+            yield sse.frame(json.dumps({"error": {**BROKEN, "message": f"the backend stopped answering: {problem}"}}))
+
+    def close(self) -> None:
+        """Give back the upstream and the lease; twice is fine."""
+        self._reply.close()
+        while self._at_close:
+            self._at_close.pop()()
+
+
+BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}
+
+
+class Dispatch:
+    """Serves requests."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        control: Control,
+        leases: Leases,
+        catalogue: Catalogue,
+        upstream: Upstream,
+        store: States,
+        clock: Clock,
+        lemonade_url: str,
+        wait_s: float,
+    ) -> None:
+        self._observer, self._control, self._leases = observer, control, leases
+        self._catalogue, self._upstream, self._store, self._clock = catalogue, upstream, store, clock
+        self._lemonade_url, self._wait_s = lemonade_url.rstrip("/"), wait_s
+
+    # -- an endpoint of the table
+
+    def serve(self, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
+        """Serve a request to `endpoint`. Raises Hal0Error for everything that is not the backend's own answer."""
+        configs = self._observer.snapshot.configs
+        route = routing.resolve(str(ask.payload.get("model") or ""), endpoint.type, configs)
+        if isinstance(route, routing.ToSlot):
+            return self._leased(self._slot_want(route.slot), endpoint, ask, client)
+        return self._leased(self._fallback_want(route.model, endpoint), endpoint, ask, client)
+
+    def _slot_want(self, slot: SlotConfig) -> Want:
+        record = self._observer.snapshot.record(slot.name)
+        refused = guard("serve", record)
+        if not slot.enabled or slot.model is None:
+            refused = refused or ("slot.no_model" if slot.enabled else "slot.disabled")
+        if refused is not None:
+            raise errors.error(refused, f"slot '{slot.name}': {record.message}", param="model")
+        return Want(slot.model or "", slot)
+
+    def _fallback_want(self, name: str, endpoint: Endpoint) -> Want:
+        model = self._catalogue.find(name)
+        if model is None:
+            known = {one.id for one in self._catalogue.known()}
+            raise routing.no_route(name, self._observer.snapshot.configs, known)
+        if not model.downloaded:
+            raise errors.error("model.not_downloaded", f"'{name}' is not on this machine. Pull it first", param="model")
+        if model.type is not endpoint.type:
+            fitting = ", ".join(routing.names_of_type(endpoint.type, self._observer.snapshot.configs)) or "none"
+            message = (
+                f"'{name}' is a model for {model.type}, this endpoint needs {endpoint.type}; slots that fit: {fitting}"
+            )
+            raise errors.error("model.type_mismatch", message, param="model")
+        return Want(model.id)
+
+    def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
+        wait_s = want.slot.wait_s if want.slot else self._wait_s
+        asked = self._clock().tick
+        for replayed in (False, True):
+            lease = self._control.lease(want, wait_s, client)
+            trip = Trip(
+                slot=want.slot.name if want.slot else "",
+                model=want.model,
+                route="slot" if want.slot else "fallback",
+                queue_ms=round((self._clock().tick - asked) * 1000),
+                replayed=replayed,
+            )
+            try:
+                answer = self._send(want, lease, endpoint, ask, client, trip)
+            except ModelGone as gone:
+                lease.release()
+                self._note_gone(lease.resident, gone)
+                continue
+            except BaseException:
+                lease.release()
+                raise
+            answer.on_close(lease.release)
+            return answer
+        raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
+
+    def _note_gone(self, resident: Resident, gone: ModelGone) -> None:
+        """Make sure that the next lease is not on the loading that just failed."""
+        now = self._clock()
+        if gone.proof is not None:
+            self._leases.bury(resident)
+            self._store.save_evidence(Evidence(resident.model, "crashed", now, {"proof": gone.proof}))
+        self._observer.after(now, SETTLE_S)
+
+    def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:
+        resident = lease.resident
+        direct = endpoint.direct and resident.recipe == "llamacpp" and bool(resident.backend_url)
+        if want.slot is None or want.slot.path == "lemond" or not direct:
+            base, path = self._lemonade_url, f"/v1/{endpoint.path}"
+        else:
+            base, path = resident.backend_url, f"/{endpoint.path}"
+            trip = replace(trip, path="direct")
+        call = self._upstream.call(base, ask.method, path, http_headers.upwards(ask.headers), _body(ask, want.model))
+        try:
+            return self._commit(call, client, trip)
+        except Unreached as problem:
+            if trip.path == "direct":
+                raise ModelGone(str(problem)) from problem
+            raise _unavailable(self._lemonade_url) from problem
+
+    # -- everything else under /v1
+
+    def forward(self, ask: Ask, client: Client) -> Answer:
+        """Pass a request to lemond as it came, streaming both ways."""
+        sent = http_headers.upwards(ask.headers)
+        if ask.length is not None:
+            sent.append(("Content-Length", str(ask.length)))
+        call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, ask.body)
+        try:
+            return self._commit(call, client, Trip(), judge=False)
+        except Unreached as problem:
+            raise _unavailable(self._lemonade_url) from problem
+
+    # -- the first event
+
+    def _commit(self, call: Call, client: Client, trip: Trip, judge: bool = True) -> Answer:
+        """Wait for the head and, where it can tell a lost model, for the first event; the client may leave meanwhile."""
+        forget = client.on_gone(call.abort)
+        reply: Reply | None = None
+        try:
+            reply = call.reply()
+            body = iter(reply.chunks())
+            answer = Answer(reply, _first(reply, body) if judge else b"", body, trip)
+        except BaseException as problem:
+            forget()
+            if reply is not None:
+                reply.close()
+            if judge and isinstance(problem, Broken):
+                raise ModelGone(str(problem)) from problem
+            if isinstance(problem, Aborted | Broken | Silent):
+                raise _failure(problem) from problem
+            raise
+        answer.on_close(forget)
+        return answer
+
+
+def _body(ask: Ask, model: str) -> bytes | Iterable[bytes] | None:
+    """The request's body, its `model` set to what the target calls it; untouched when it says so already."""
+    if ask.payload.get("model") == model:
+        return ask.body
+    return json.dumps({**ask.payload, "model": model}, ensure_ascii=False).encode()
+
+
+def _first(reply: Reply, body: Iterator[bytes]) -> bytes:
+    """The bytes up to and with the first event (of an error: the whole body). Raises ModelGone when they tell so."""
+    read = b""
+    if reply.status >= 400:
+        read = b"".join(body)
+        _judge(read.decode("utf-8", "replace"))
+    elif http_headers.is_stream(reply.headers):
+        while (told := sse.first_data(read)) is None and len(read) < FIRST_EVENT_BYTES:
+            piece = next(body, b"")
+            if not piece:
+                break
+            read += piece
+        _judge(told or "")
+    return read
+
+
+def _judge(text: str) -> None:
+    error = sse.failure(text.strip())
+    if error is not None and sse.replayable(error):
+        raise ModelGone
+
+
+def _failure(problem: Exception) -> errors.Hal0Error:
+    if isinstance(problem, Aborted):
+        return errors.error("client.gone", "the client closed its connection")
+    code = "upstream.timeout" if isinstance(problem, Silent) else "upstream.protocol"
+    return errors.error(code, f"the backend did not answer properly: {problem}")
+
+
+def _unavailable(url: str) -> errors.Hal0Error:
+    return errors.error("lemonade.unavailable", f"Lemonade at {url} does not answer. Is lemond running?", retry_after=5)

@@ -1,0 +1,254 @@
+"""The slots as people and programs handle them: list, define, change, delete, load, unload, swap."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hal0app import errors
+from hal0app.core.clock import Clock
+from hal0app.core.journal import Entry
+from hal0app.core.reconcile import Slot
+from hal0app.core.residency import Resident
+from hal0app.core.schema import SchemaError
+from hal0app.core.settings import merge
+from hal0app.core.slot import Broken, Record, State, guard
+from hal0app.core.slot_config import NAME, NAME_RULE, SlotConfig, read_slot
+from hal0app.services.control import Control, Job, Want
+from hal0app.services.leases import Leases
+from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.ports import SlotFolder, States
+
+SEEDED = frozenset({"primary", "embed", "rerank", "stt", "tts", "img", "agent", "stt-npu", "embed-npu"})
+IDLE_AFTER_S = 300.0
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """One slot with all that is known of it now."""
+
+    slot: Slot
+    record: Record
+    state: State
+    resident: Resident | None = None
+    in_flight: int = 0
+    queued: int = 0
+    last_used_at: float | None = None
+    last_load_ms: int | None = None
+    operation: str | None = None
+
+    @property
+    def config(self) -> SlotConfig | None:
+        return self.slot if isinstance(self.slot, SlotConfig) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The slot as `/api/slots` shows it; a null means not known or not reported."""
+        record, config, resident = self.record, self.config, self.resident
+        return {
+            "name": self.slot.name,
+            "type": config and config.type,
+            "device": (config and config.device) or (resident and resident.device) or None,
+            "model": config and config.model,
+            "port": (config and config.port) or None,
+            "enabled": bool(config and config.enabled),
+            "default": bool(config and config.default),
+            "pinned": bool(config and config.pinned),
+            "priority": config and config.priority,
+            "on_evict": config and config.on_evict,
+            "state": self.state,
+            "reason": record.reason or None,
+            "message": record.message,
+            "since": record.since or None,
+            "stale_since": record.stale_since,
+            "displaced_by": record.displaced_by,
+            "backend_url": resident.backend_url if resident else None,
+            "recipe": resident.recipe if resident else None,
+            "ctx_size": (resident and resident.ctx_size) or (config and config.ctx_size),
+            "labels": list(config.labels) if config else [],
+            "in_flight": self.in_flight,
+            "queued": self.queued,
+            "last_used_at": self.last_used_at,
+            "loads": record.loads,
+            "evictions": record.evictions,
+            "last_load_ms": self.last_load_ms,
+            "operation": self.operation,
+            "version": record.version,
+        }
+
+
+class Slots:
+    """Reads come from the observer's snapshot; changes go to the files and to the control worker."""
+
+    def __init__(
+        self, files: SlotFolder, observer: Observer, control: Control, leases: Leases, store: States, clock: Clock
+    ) -> None:
+        self._files, self._observer, self._control = files, observer, control
+        self._leases, self._store, self._clock = leases, store, clock
+        self._writing = threading.Lock()
+
+    # -- reading
+
+    def all(self) -> list[SlotView]:
+        """Every slot, by name."""
+        snapshot = self._observer.snapshot
+        return [self._view(slot, snapshot) for slot in snapshot.slots]
+
+    def one(self, name: str) -> SlotView:
+        """One slot; raises `slot.not_found`."""
+        snapshot = self._observer.snapshot
+        slot = snapshot.slot(name)
+        if slot is None:
+            known = ", ".join(one.name for one in snapshot.slots) or "none"
+            raise errors.error("slot.not_found", f"there is no slot '{name[:64]}'. Slots: {known}")
+        return self._view(slot, snapshot)
+
+    def etag(self, name: str) -> str:
+        """What changes with the slot's definition."""
+        return self._files.etag(self.one(name).slot.name) or ""
+
+    def _view(self, slot: Slot, snapshot: Snapshot) -> SlotView:
+        record = snapshot.record(slot.name)
+        model = slot.model if isinstance(slot, SlotConfig) else None
+        ready = record.state is State.READY
+        mine = [one for one in snapshot.operations if one.model == model]
+        loads = [one.result["load_ms"] for one in mine if "load_ms" in one.result]
+        last, now = self._leases.last_used(model or ""), self._clock()
+        return SlotView(
+            slot=slot,
+            record=record,
+            state=self._state(record, model, last, now.tick, now.wall),
+            resident=snapshot.residency.resident(model) if ready else None,
+            in_flight=self._leases.in_flight(model),
+            queued=self._leases.waiting(model),
+            last_used_at=now.wall - (now.tick - last) if last > 0 else None,
+            last_load_ms=loads[0] if loads else None,
+            operation=next((one.id for one in mine if one.alive(now)), None),
+        )
+
+    def _state(self, record: Record, model: str | None, last: float, tick: float, wall: float) -> State:
+        """The stored state, with `ready` shown as serving or idle from what this process knows."""
+        if record.state is not State.READY:
+            return record.state
+        if self._leases.in_flight(model):
+            return State.SERVING
+        unused_s = tick - last if last > 0 else wall - record.since
+        return State.IDLE if unused_s > IDLE_AFTER_S else State.READY
+
+    # -- definitions
+
+    def create(self, definition: Mapping[str, Any], agent: str | None = None) -> SlotView:
+        """Make a new slot. Raises `slot.invalid` or `slot.exists`; nothing is written then."""
+        name = definition.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise errors.error("slot.invalid", f"'name' is not a slot name: {NAME_RULE}", param="name")
+        with self._writing:
+            if self._files.definition(name) is not None:
+                raise errors.error("slot.exists", f"there is a slot '{name}' already; PATCH changes it", param="name")
+            self._write(name, {key: value for key, value in definition.items() if key != "name"}, "created", agent)
+        return self.one(name)
+
+    def change(self, name: str, changes: Mapping[str, Any], if_match: str | None, agent: str | None = None) -> SlotView:
+        """Lay `changes` over the definition (null takes a key out).
+
+        Raises `slot.not_found`, `slot.invalid`, `slot.exists` (a rename), `request.conflict`.
+        """
+        with self._writing:
+            current = self._current(name, if_match)
+            merged = {key: value for key, value in merge(current, changes).items() if value is not None}
+            self._write(name, merged, "changed", agent)
+        return self.one(name)
+
+    def delete(self, name: str, if_match: str | None, agent: str | None = None) -> None:
+        """Delete the slot; its model stays where it is. Raises `slot.seeded`, `slot.not_found`."""
+        with self._writing:
+            self._current(name, if_match)
+            if name in SEEDED:
+                message = f"'{name}' belongs to hal0's own slots; turn it off instead (PATCH enabled = false)"
+                raise errors.error("slot.seeded", message)
+            self._files.remove(name)
+        self._tell(name, "deleted", agent)
+
+    def _current(self, name: str, if_match: str | None) -> dict[str, Any]:
+        current = self._files.definition(name) if NAME.fullmatch(name) else None
+        if current is None:
+            self.one(name)
+            current = {}
+        if if_match and if_match.strip('"') not in {"*", self._files.etag(name)}:
+            raise errors.error("request.conflict", f"slot '{name}' changed since you read it; read it again")
+        return current
+
+    def _write(self, name: str, definition: dict[str, Any], verb: str, agent: str | None) -> None:
+        slot = _checked(name, definition)
+        others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
+        _agree(slot, others)
+        if slot.model is not None:
+            definition["model"] = slot.model
+        for one in others:
+            if slot.default and one.default and one.type is slot.type:
+                self._files.write(one.name, {**(self._files.definition(one.name) or {}), "default": False})
+        self._files.write(name, {key: value for key, value in definition.items() if key != "name"})
+        self._tell(name, verb, agent)
+
+    def _tell(self, name: str, verb: str, agent: str | None) -> None:
+        now = self._clock()
+        entry = Entry(now.wall, "slot.config", f"slot {name} was {verb}", slot=name, agent=agent)
+        self._store.write_journal([entry])
+        self._observer.after(now, 5.0, fresh=False)
+
+    # -- acts
+
+    def load(self, name: str, who: str) -> Job:
+        """Start or join the slot's load. Raises what speaks against it."""
+        want = self._want(name, "load")
+        return self._control.load(want, who)
+
+    def unload(self, name: str, who: str) -> Job:
+        """Start or join the slot's unload; its requests end first."""
+        return self._control.unload(self._want(name, "unload"), who)
+
+    def swap(self, name: str, model: str, who: str) -> Job:
+        """Put another model in: it is kept only if it loads, else the old one comes back."""
+        want = self._want(name, "unload")
+        assert want.slot is not None
+        changed = _checked(name, {**(self._files.definition(name) or {}), "model": model})
+        configs = [one for one in self._observer.snapshot.configs if one.name != name]
+        _agree(changed, configs)
+        return self._control.swap(
+            replace(want, slot=changed), model, who, keep=lambda: self._keep_model(name, model, who)
+        )
+
+    def _keep_model(self, name: str, model: str, who: str) -> None:
+        with self._writing:
+            self._write(name, {**(self._files.definition(name) or {}), "model": model}, f"swapped to {model}", who)
+
+    def _want(self, name: str, command: str) -> Want:
+        view = self.one(name)
+        config = view.config
+        if config is None:
+            problem = view.slot.problem if isinstance(view.slot, Broken) else ""
+            raise errors.error("slot.invalid", f"slot '{name}': {problem}")
+        refused = guard(command, view.record) or (None if config.model else "slot.no_model")
+        if refused is not None:
+            raise errors.error(refused, f"slot '{name}': {view.record.message}")
+        return Want(config.model or "", config)
+
+
+def _checked(name: str, definition: Mapping[str, Any]) -> SlotConfig:
+    try:
+        return read_slot(name, definition)
+    except SchemaError as problem:
+        raise errors.error("slot.invalid", f"slot '{name}': {problem}", param=problem.key) from None
+
+
+def _agree(slot: SlotConfig, others: list[SlotConfig]) -> None:
+    """Two slots may name one model only with the same load options, or they would reload it for ever."""
+    for one in others:
+        shared = slot.model is not None and one.model == slot.model
+        if shared and one.load_options != slot.load_options:
+            message = (
+                f"slot '{one.name}' has '{slot.model}' with other load options (ctx_size, llamacpp_args, "
+                f"max_in_flight, device); make them equal or choose another model"
+            )
+            raise errors.error("slot.model_conflict", message, param="model")

@@ -1,0 +1,92 @@
+"""The composition root: the only place where adapters and services meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from gevent.threadpool import ThreadPool
+
+from hal0app.adapters import clock, host, paths
+from hal0app.adapters.lemonade import LemonadeClient
+from hal0app.adapters.probe import Probe
+from hal0app.adapters.settings_file import load_settings
+from hal0app.adapters.slot_files import SlotFiles
+from hal0app.adapters.store import Store
+from hal0app.adapters.upstream import HttpUpstream
+from hal0app.adapters.worker_lock import WorkerLock
+from hal0app.api import control as control_api
+from hal0app.api import errors as api_errors
+from hal0app.api import security, v1
+from hal0app.services.acts import Acts
+from hal0app.services.catalogue import Catalogue
+from hal0app.services.control import Control
+from hal0app.services.dispatch import Dispatch
+from hal0app.services.hal0 import Hal0
+from hal0app.services.leases import Leases
+from hal0app.services.observer import Observer
+from hal0app.services.slots import Slots
+
+
+def lemonade_key(environment: Mapping[str, str]) -> str | None:
+    """lemond's own key: HAL0_LEMONADE_KEY, or the content of the file that HAL0_LEMONADE_KEY_FILE names."""
+    if key := environment.get("HAL0_LEMONADE_KEY"):
+        return key
+    file = environment.get("HAL0_LEMONADE_KEY_FILE")
+    return Path(file).read_text(encoding="utf-8").strip() if file else None
+
+
+def off_the_hub() -> Callable[[Callable[[], Any]], Any]:
+    """Runs blocking calls one at a time on one thread of its own, so that no stream waits for a disk."""
+    pool = ThreadPool(1)
+
+    def run(work: Callable[[], Any]) -> Any:
+        return pool.apply(work)
+
+    return run
+
+
+def build(environment: Mapping[str, str] = os.environ) -> Hal0:
+    """Every service, over the real adapters."""
+    where = paths.from_environment(environment)
+    settings = load_settings(where, environment)
+    key, url = lemonade_key(environment), settings.lemonade.url
+    store = Store(where.database, settings.retention, off_the_hub())
+    files = SlotFiles(where.slots)
+    probe = Probe(url, clock.now, settings.observer.timeout_s, key, host.lemond_boot)
+    observer = Observer(probe, files, store, clock.now, settings.observer.period_s)
+    lemonade = LemonadeClient(url, key)
+    catalogue = Catalogue(lemonade, clock.now)
+    leases = Leases(clock.now)
+    wait_s = settings.dispatch.wait_s
+    acts = Acts(lemonade, catalogue, leases, observer, store, clock.now, f"api {os.getpid()}", wait_s)
+    control = Control(acts, leases, observer, clock.now)
+    upstream = HttpUpstream(url.rstrip("/"), key)
+    dispatch = Dispatch(observer, control, leases, catalogue, upstream, store, clock.now, url, wait_s)
+    slots = Slots(files, observer, control, leases, store, clock.now)
+    return Hal0(
+        settings=settings,
+        clock=clock.now,
+        observer=observer,
+        control=control,
+        catalogue=catalogue,
+        slots=slots,
+        dispatch=dispatch,
+        store=store,
+        on_start=[WorkerLock(where.lock).take],
+    )
+
+
+def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
+    """The Flask application; `app.extensions["hal0"].start()` sets it to work."""
+    hal0 = build(environment)
+    app = Flask("hal0app", static_folder=None)
+    app.extensions["hal0"] = hal0
+    api_errors.init_app(app)
+    security.init_app(app, hal0.settings.server.allowed_hosts)
+    for blueprint in (v1.bp, control_api.bp):
+        app.register_blueprint(blueprint)
+    return app
