@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class CannotRun(Exception):  # noqa: N818 - it reads as the sentence it is
+class CannotRun(Exception):
     """The trial cannot start or go on; the text says why and what to do."""
