@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
+from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.lemonade import LemonadeClient
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.settings_file import load_settings
@@ -29,14 +29,6 @@ from hal0app.services.hal0 import Hal0
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.slots import Slots
-
-
-def lemonade_key(environment: Mapping[str, str]) -> str | None:
-    """lemond's own key: HAL0_LEMONADE_KEY, or the content of the file that HAL0_LEMONADE_KEY_FILE names."""
-    if key := environment.get("HAL0_LEMONADE_KEY"):
-        return key
-    file = environment.get("HAL0_LEMONADE_KEY_FILE")
-    return Path(file).read_text(encoding="utf-8").strip() if file else None
 
 
 def off_the_hub() -> Callable[[Callable[[], Any]], Any]:

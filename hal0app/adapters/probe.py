@@ -10,6 +10,7 @@ import http.client
 import json
 import threading
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from hal0app.core.clock import Clock, Moment
@@ -53,6 +54,15 @@ class Probe:
         except (OSError, http.client.HTTPException):
             return False
         return status == 200
+
+    def config(self) -> dict[str, Any] | None:
+        """lemond's configuration (`/internal/config`), None when it does not tell it."""
+        try:
+            status, body = self._get("/internal/config", self._timeout_s)
+            told = json.loads(body) if status == 200 else None
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        return told if isinstance(told, dict) else None
 
     def _read_health(self, taken: Moment) -> Observation:
         boot = self._boot()

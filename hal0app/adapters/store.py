@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,6 +195,33 @@ class Store:
         """Keep the latest proof of its kind for a model."""
         values = (evidence.model, evidence.kind, evidence.seen.tick, evidence.seen.wall, json.dumps(evidence.data))
         self._offload(lambda: self._db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)", values))
+
+    # -- findings
+
+    def keep_findings(self, kind: str, found: Mapping[str, str], now: Moment, source: str) -> list[Entry]:
+        """Make `found` (key -> text) the findings of this kind; returns, and journals, those that are new."""
+
+        def write() -> list[Entry]:
+            rows_before = self._db.execute("SELECT key, text FROM finding WHERE kind = ?", (kind,)).fetchall()
+            known = {row["key"]: row["text"] for row in rows_before}
+            fresh = {key: text for key, text in found.items() if known.get(key) != text}
+            entries = [Entry(now.wall, kind, text, "warning", source, data={"key": key}) for key, text in fresh.items()]
+            for key in known.keys() - found.keys():
+                self._db.execute("DELETE FROM finding WHERE kind = ? AND key = ?", (kind, key))
+            for key, text in fresh.items():
+                self._db.execute("INSERT OR REPLACE INTO finding VALUES (?, ?, ?, ?)", (kind, key, text, now.wall))
+            journal_table.append(self._db, entries, self._retention.journal)
+            return entries
+
+        entries: list[Entry] = self._offload(lambda: self._transaction(write))
+        self._tell(entries)
+        return entries
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What is wrong at the moment: kind, key, text, since (Unix seconds)."""
+        query = "SELECT * FROM finding ORDER BY since"
+        found: list[dict[str, Any]] = self._offload(lambda: [dict(row) for row in self._db.execute(query)])
+        return found
 
     # -- journal
 

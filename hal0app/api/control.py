@@ -176,6 +176,12 @@ def entry_json(one: Entry) -> dict[str, Any]:
     return {**one.__dict__, "ts": round(one.ts, 3)}
 
 
+@bp.get("/api/drift")
+def drift() -> Response:
+    """What the drift checker found and is not mended yet."""
+    return jsonify(hal0().store.findings())
+
+
 @bp.get("/healthz")
 def healthz() -> Response:
     """This process answers."""

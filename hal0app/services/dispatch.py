@@ -231,7 +231,7 @@ class Dispatch:
     # -- the first event
 
     def _commit(self, call: Call, client: Client, trip: Trip, judge: bool = True) -> Answer:
-        """Wait for the head and, where it can tell a lost model, for the first event; the client may leave meanwhile."""
+        """Wait for the head and, if it can tell a lost model, for the first event; the client may leave meanwhile."""
         forget = client.on_gone(call.abort)
         reply: Reply | None = None
         try:

@@ -95,7 +95,9 @@ class App:
     def chat(self, model: str, text: str = "hello", max_tokens: int = 8, **more: Any) -> requests.Response:
         """One chat completion."""
         messages = [{"role": "user", "content": text}]
-        return self.post("/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": max_tokens, **more})
+        return self.post(
+            "/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": max_tokens, **more}
+        )
 
     def slot(self, name: str) -> dict[str, Any]:
         """One slot as the API shows it."""

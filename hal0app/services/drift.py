@@ -1,0 +1,86 @@
+"""The drift checker: one look at lemond, the records made true, lemond's configuration compared.
+
+It calls the same `settle` as the API's observer, through the same store, so it does not matter who comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hal0app.core.clock import Clock, Moment
+from hal0app.core.config_drift import differences
+from hal0app.core.journal import Entry
+from hal0app.core.reconcile import Past
+from hal0app.core.residency import Link, Observation
+from hal0app.core.settlement import settle
+from hal0app.services.ports import Looks, SlotFolder, States
+
+CLEAN, BLIND, NEWS = 0, 1, 3
+
+PERIOD_S = 10.0
+LONGEST_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run found: the entries it wrote, and whether lemond could be observed (or its silence explained)."""
+
+    entries: Sequence[Entry] = field(default_factory=tuple)
+    link: Link = Link.UP
+    explained: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing new, 3 something new was written, 1 lemond could not be observed."""
+        if self.link is not Link.UP and not self.explained:
+            return BLIND
+        return NEWS if self.entries else CLEAN
+
+
+def check(probe: Looks, slots: SlotFolder, store: States, clock: Clock, want: Mapping[str, Any]) -> Report:
+    """Run once."""
+    now = clock()
+    past = store.past(now)
+    explained = any(one.alive(now) for one in past.operations)
+    seen = probe.look() if _may_read_health(past, explained, now) else _live_only(probe, now)
+    definitions = slots.all()
+    outcome = store.settle(lambda before: settle(definitions, before, seen, clock(), "drift"), clock())
+    entries = [*outcome.entries, *_config_drift(probe, store, clock, want, seen)]
+    return Report(entries, seen.link, explained and seen.link is Link.BUSY)
+
+
+def _may_read_health(past: Past, explained: bool, now: Moment) -> bool:
+    """Whether to ask for health: a silent lemond is asked again after ever longer pauses, for each try may cost it
+    a thread until it speaks (lemond-observed.md, surprise 1)."""
+    recorded = past.recorded
+    if explained:
+        return recorded.link is not Link.BUSY
+    return recorded.link is not Link.BUSY or due(now.wall - recorded.link_since)
+
+
+def due(silent_s: float) -> bool:
+    """Whether a run of the timer falls on a retry: after 10, 20, 40 ... s of silence, then every 300 s."""
+    pause = PERIOD_S
+    while pause < LONGEST_PAUSE_S:
+        if pause <= silent_s < pause + PERIOD_S:
+            return True
+        pause *= 2
+    return silent_s % LONGEST_PAUSE_S < PERIOD_S
+
+
+def _live_only(probe: Looks, now: Moment) -> Observation:
+    return Observation(now, Link.BUSY if probe.live() else Link.DOWN)
+
+
+def _config_drift(
+    probe: Looks, store: States, clock: Clock, want: Mapping[str, Any], seen: Observation
+) -> Sequence[Entry]:
+    if not want or not seen.fresh:
+        return ()
+    has = probe.config()
+    if has is None:
+        return ()
+    found = {one.key: one.text for one in differences(want, has)}
+    return store.keep_findings("config.drift", found, clock(), "drift")
