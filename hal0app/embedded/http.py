@@ -5,6 +5,7 @@ HTTP/1.1 with keep-alive (5 s, 100 requests), errors close the connection, strea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -150,6 +151,10 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         finally:
             answer.close()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):  # the client has gone with bytes still to be sent
+            super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base class's name for it
         log.debug(format, *args)

@@ -24,6 +24,7 @@ from tests.support.waiting import eventually
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROOT_SCRIPT = REPOSITORY / "tests" / "lemond" / "chroot.sh"
 START_DEADLINE_S = 60.0
+DIES_WITH_TESTS = ["setpriv", "--pdeathsig", "KILL"]  # util-linux: also when the test process is killed
 
 # Private mounts, so that nothing stays behind: the shared folder at its own path, and /proc, inside the chroot.
 ENTER_CHROOT = """
@@ -86,8 +87,9 @@ class Engine:
     def start(self) -> None:
         """Start the daemon and wait until /live answers. AssertionError with the log's end if it never does."""
         with self.log.open("ab") as log:
+            command = [*DIES_WITH_TESTS, *self.command]
             self.process = subprocess.Popen(
-                self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         eventually(self._live, f"{self.name} answers /live", within=START_DEADLINE_S)
@@ -160,7 +162,7 @@ def default_user_models() -> dict[str, dict[str, Any]]:
 
 
 def _embedded_command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
-    hal0 = [sys.executable, "-W", "error", "-c", "from hal0app.cli.main import main; main()"]
+    hal0 = [sys.executable, "-W", "error", "-m", "hal0app"]
     folders = ["--config-dir", str(home / "config"), "--cache-dir", str(home / "cache")]
     command = [*hal0, "embedded", "--port", str(port), *folders]
     return command, {**os.environ, "PYTHONPATH": str(REPOSITORY)}

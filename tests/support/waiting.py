@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(probe: Callable[[], T], what: str = "", within: float = 60.0, every: float = 0.02) -> T:
+def eventually(probe: Callable[[], T | None], what: str = "", within: float = 60.0, every: float = 0.02) -> T:
     """Call `probe` until it returns something true and return that; AssertionError after `within` seconds.
 
     An OSError (refused connection, timeout) or AssertionError of the probe counts as "not yet".
