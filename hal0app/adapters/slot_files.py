@@ -65,8 +65,9 @@ class SlotFiles:
             document = tomlkit.document()
         for key in [key for key in document if key not in definition]:
             del document[key]
+        current = document.unwrap()
         for key, value in definition.items():
-            if key not in document or document[key].unwrap() != value:
+            if key not in current or current[key] != value:
                 document[key] = value
         write_atomically(file, tomlkit.dumps(document))
 

@@ -19,6 +19,7 @@ from hal0app.core.endpoints import Endpoint
 from hal0app.core.headers import Headers
 from hal0app.core.operation import Evidence
 from hal0app.core.residency import Resident
+from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
@@ -136,8 +137,11 @@ class Dispatch:
 
     def serve(self, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         """Serve a request to `endpoint`. Raises Hal0Error for everything that is not the backend's own answer."""
-        configs = self._observer.snapshot.configs
-        route = routing.resolve(str(ask.payload.get("model") or ""), endpoint.type, configs)
+        name = str(ask.payload.get("model") or "")
+        named = self._observer.snapshot.slot(name.removeprefix(routing.PREFIX))
+        if isinstance(named, Unreadable):
+            raise errors.error("slot.error", f"slot '{named.name}' is not valid: {named.problem}", param="model")
+        route = routing.resolve(name, endpoint.type, self._observer.snapshot.configs)
         if isinstance(route, routing.ToSlot):
             return self._leased(self._slot_want(route.slot), endpoint, ask, client)
         return self._leased(self._fallback_want(route.model, endpoint), endpoint, ask, client)
@@ -154,7 +158,7 @@ class Dispatch:
     def _fallback_want(self, name: str, endpoint: Endpoint) -> Want:
         model = self._catalogue.find(name)
         if model is None:
-            known = {one.id for one in self._catalogue.known()}
+            known = {one.id for one in self._catalogue.models()}
             raise routing.no_route(name, self._observer.snapshot.configs, known)
         if not model.downloaded:
             raise errors.error("model.not_downloaded", f"'{name}' is not on this machine. Pull it first", param="model")

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -20,6 +20,7 @@ from tests.support.engines import REPOSITORY, free_port
 from tests.support.waiting import eventually
 
 START_DEADLINE_S = 60.0
+T = TypeVar("T")
 
 
 @dataclass
@@ -112,6 +113,10 @@ class App:
             return slot if slot["state"] == state and (reason is None or slot["reason"] == reason) else None
 
         return eventually(there, f"slot {name} is {state} {reason or ''}", within=30.0)
+
+    def wait_for(self, probe: Callable[[], T], what: str) -> T:
+        """Wait until `probe` returns something true."""
+        return eventually(probe, what, within=30.0)
 
     def journal(self, **query: Any) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.get("/api/journal", params=query).json()

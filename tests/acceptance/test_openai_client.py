@@ -1,0 +1,76 @@
+"""OpenAI's own client works unmodified against slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests.support.app import App
+
+
+@pytest.fixture
+def client(app: App) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{app.url}/v1", api_key="none", max_retries=0, timeout=120) as made:
+        yield made
+
+
+def test_a_chat_is_answered(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="primary", messages=[{"role": "user", "content": "hello"}], max_tokens=8
+    )
+    assert answer.choices[0].message.content
+    assert answer.model == "gemma-a"
+
+
+def test_a_chat_streams(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="primary", messages=[{"role": "user", "content": "hello"}], max_tokens=12, stream=True
+    )
+    chunks = list(stream)
+    assert len([chunk for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]) > 1
+    assert chunks[-1].choices[0].finish_reason == "length"
+
+
+def test_a_completion_is_answered(client: openai.OpenAI) -> None:
+    assert client.completions.create(model="hal0/primary", prompt="Paris is", max_tokens=8).choices[0].text
+
+
+def test_text_is_embedded(client: openai.OpenAI) -> None:
+    answer = client.embeddings.create(model="embed", input=["a cat", "a car"])
+    assert [len(row.embedding) for row in answer.data] == [64, 64]
+
+
+def test_documents_are_reranked(app: App) -> None:
+    body = {"model": "rerank", "query": "a cat", "documents": ["the car", "the cat"]}
+    answers = [app.post(f"/v1/{path}", body).json() for path in ("rerank", "reranking", "rerankings", "reranker")]
+    assert [sorted(row["index"] for row in answer["results"]) for answer in answers] == [[0, 1]] * 4
+
+
+def test_models_are_listed_slots_first(client: openai.OpenAI) -> None:
+    ids = [model.id for model in client.models.list()]
+    assert ids[:4] == ["embed", "primary", "rerank", "second"]
+    assert {"gemma-a", "gemma-b", "gemma-c", "embed-a", "rerank-a"} <= set(ids)
+    assert client.models.retrieve("primary").owned_by == "hal0"
+
+
+def test_an_empty_model_means_the_default_slot_of_the_type(app: App) -> None:
+    answer = app.post("/v1/embeddings", {"input": "a cat"})
+    assert answer.headers["X-Hal0-Slot"] == "embed", answer.text
+
+
+def test_a_model_id_means_the_slot_that_has_it(app: App) -> None:
+    assert app.chat("gemma-a").headers["X-Hal0-Slot"] == "primary"
+
+
+def test_errors_reach_the_client_as_its_own_exceptions(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "x"}])
+    assert unknown.value.code == "dispatch.no_route"
+    with pytest.raises(openai.BadRequestError) as mismatch:
+        client.embeddings.create(model="primary", input="x")
+    assert mismatch.value.code == "model.type_mismatch"
+    with pytest.raises(openai.ConflictError) as disabled:
+        client.chat.completions.create(model="off", messages=[{"role": "user", "content": "x"}])
+    assert disabled.value.code == "slot.disabled"
