@@ -66,8 +66,8 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 	$(call lane,contract,$(PYTEST) tests/contract --engine embedded)
 
 .PHONY: integration
-integration: $(DEV)/.ready ## several parts of hal0 together
-	$(call lane,integration,$(PYTEST) tests/integration)
+integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, and the promises
+	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance --engine embedded)
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium

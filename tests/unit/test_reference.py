@@ -1,0 +1,83 @@
+"""The reference pages say what the code says: every error, setting and endpoint, no more and no fewer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hal0app.core.endpoints import ENDPOINTS
+from hal0app.core.settings import ENVIRONMENT, Settings
+from hal0app.core.slot_config import SlotConfig
+from hal0app.errors import CODES
+from hal0app.wiring import create_app
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def rows(page: str, heading: str = "") -> dict[str, list[str]]:
+    """The tables below a heading of a page: first cell (bare) -> the other cells."""
+    text = (DOCS / page).read_text()
+    part = text.split(f"## {heading}", 1)[1].split("\n## ", 1)[0] if heading else text
+    cells = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line.startswith("| `")
+    ]
+    return {row[0].split("`")[1]: row[1:] for row in cells}
+
+
+def test_every_error_code_is_listed_with_its_status_and_meaning() -> None:
+    told = {code: (cells[0], cells[2].removesuffix(" |")) for code, cells in rows("errors.md").items()}
+    assert told == {code: (str(one.status), one.meaning) for code, one in CODES.items()}
+
+
+def settings_keys() -> set[str]:
+    sections = msgspec.structs.fields(Settings)
+    return {f"{one.name}.{key.name}" for one in sections for key in msgspec.structs.fields(one.type)}
+
+
+def test_every_setting_is_listed() -> None:
+    assert set(rows("settings.md", "hal0.toml")) == settings_keys()
+
+
+def test_every_key_of_a_slot_is_listed() -> None:
+    assert set(rows("settings.md", "Slots")) == {one.name for one in msgspec.structs.fields(SlotConfig)} - {"name"}
+
+
+def test_defaults_are_the_real_ones() -> None:
+    listed = {key: cells[0].strip("`") for key, cells in rows("settings.md", "hal0.toml").items()}
+    for section in msgspec.structs.fields(Settings):
+        for key in msgspec.structs.fields(section.type):
+            default = getattr(getattr(Settings(), section.name), key.name)
+            shown = listed[f"{section.name}.{key.name}"].replace("[]", "()")
+            assert shown == (f"{default:g}" if isinstance(default, int | float) else str(default)), key.name
+
+
+def test_every_environment_variable_is_listed() -> None:
+    assert set(ENVIRONMENT) < set(rows("settings.md", "Environment"))
+
+
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    app = create_app({"HAL0_HOME": str(tmp_path_factory.mktemp("home"))})
+    found = set()
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:<>]+(?:\([^)]*\))?:)?([^<>]+)>", r"{\1}", rule.rule)
+        found |= {f"{method} {path}" for method in rule.methods or () if method not in {"HEAD", "OPTIONS"}}
+    app.extensions["hal0"].store.close()
+    return found
+
+
+def test_every_control_endpoint_is_listed(routes: set[str]) -> None:
+    control = {route for route in routes if " /api/" in route or route.endswith("z")} - {
+        route for route in routes if " /api/v1/" in route
+    }
+    acts = {f"POST /api/slots/{{name}}/{act}" for act in ("load", "unload", "swap")}
+    expected = {route.replace("{id_}", "{id}") for route in control if "{act}" not in route} | acts
+    assert set(rows("api.md", "Control")) == expected
+
+
+def test_every_openai_endpoint_is_listed() -> None:
+    listed = {route.removeprefix("POST /v1/") for route in rows("api.md", "OpenAI") if route.startswith("POST")}
+    assert listed == {endpoint.path for endpoint in ENDPOINTS}
