@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import requests
 
@@ -24,6 +25,7 @@ from tests.support.waiting import eventually
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROOT_SCRIPT = REPOSITORY / "tests" / "lemond" / "chroot.sh"
 START_DEADLINE_S = 60.0
+MARK = "HAL0_TEST_ENGINE_HOME"  # lemond killed with -9 may leave its llama-servers behind: they are found by this
 DIES_WITH_TESTS = ["setpriv", "--pdeathsig", "KILL"]  # util-linux: also when the test process is killed
 
 # Private mounts, so that nothing stays behind: the shared folder at its own path, and /proc, inside the chroot.
@@ -88,10 +90,10 @@ class Engine:
         """Start the daemon and wait until /live answers. AssertionError with the log's end if it never does."""
         with self.log.open("ab") as log:
             command = [*DIES_WITH_TESTS, *self.command]
+            environment = {**self.environment, MARK: str(self.home)}
             self.process = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         eventually(self._live, f"{self.name} answers /live", within=START_DEADLINE_S)
 
     def _live(self) -> bool:
@@ -104,7 +106,6 @@ class Engine:
         process = self.process
         if process is None:
             return
-        family = processes.children(process.pid)
         if process.poll() is None:
             process.send_signal(signal_number)
         try:
@@ -112,7 +113,7 @@ class Engine:
         finally:
             process.kill()
             process.wait()
-            processes.kill(*filter(processes.alive, family))
+            processes.kill(*processes.marked(MARK, str(self.home)))
             self.process = None
 
     def kill9(self) -> None:
@@ -176,6 +177,33 @@ def _lemond_command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
     return command, {"PATH": path, "HOME": str(home), "ROOT": root, "SHARED": str(cache.shared())}
 
 
+class _Alone:
+    """Held while this process runs a real lemond, so that only one process on the host does.
+
+    Two daemons that load at one moment choose the same port (8001 and up) for a llama-server; the failed load then
+    wipes everything, and a test sees an eviction that nobody asked for.
+    """
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._handle: TextIO | None = None
+
+    def __enter__(self) -> None:
+        if self._handle is None:
+            self._handle = (cache.root() / "lemond-run.lock").open("w")
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._running -= 1
+        if not self._running and self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+ALONE = _Alone()
+
+
 @contextmanager
 def _engine(
     name: str,
@@ -220,14 +248,19 @@ def embedded_engine(
     return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings)
 
 
+@contextmanager
 def real_lemond(
     max_loaded_models: int = 2,
     models: Mapping[str, Path] | None = None,
     user_models: Mapping[str, dict[str, Any]] | None = None,
     **settings: Any,
-) -> AbstractContextManager[Engine]:
-    """The real lemond in the chroot of tests/lemond/chroot.sh; needs root. Arguments as `embedded_engine`."""
-    return _engine("lemond", _lemond_command, max_loaded_models, models, user_models, settings)
+) -> Iterator[Engine]:
+    """The real lemond in the chroot of tests/lemond/chroot.sh; needs root. Arguments as `embedded_engine`.
+
+    Waits while another process on this host runs one.
+    """
+    with ALONE, _engine("lemond", _lemond_command, max_loaded_models, models, user_models, settings) as engine:
+        yield engine
 
 
 TARGETS = {"embedded": embedded_engine, "lemond": real_lemond}

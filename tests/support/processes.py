@@ -27,6 +27,16 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def marked(name: str, value: str) -> list[int]:
+    """Ids of the processes that were started with this environment variable, orphans among them."""
+    entry, found = f"{name}={value}".encode(), []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if entry in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return found
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory (VmRSS) of a process in bytes."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
