@@ -29,6 +29,7 @@ from hal0app.services.hal0 import Hal0
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.slots import Slots
+from hal0app.web import mount
 
 
 def off_the_hub() -> Callable[[Callable[[], Any]], Any]:
@@ -81,4 +82,5 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     security.init_app(app, hal0.settings.server.allowed_hosts)
     for blueprint in (v1.bp, control_api.bp):
         app.register_blueprint(blueprint)
+    mount.init_app(app, hal0)
     return app

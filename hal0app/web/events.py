@@ -1,0 +1,43 @@
+"""`GET /events?view=`: the one stream of an open page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+
+from hal0app import errors
+from hal0app.web.hub import Place
+from hal0app.web.regions import VIEWS
+from hal0app.web.site import site
+
+bp = Blueprint("events", __name__)
+
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+class _Stream:
+    """The frames as WSGI iterates them; closing it, begun or not, gives the place back."""
+
+    def __init__(self, place: Place) -> None:
+        self._place, self._frames = place, iter(place)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._frames
+
+    def close(self) -> None:
+        self._place.close()
+
+
+@bp.get("/events")
+def events() -> Response:
+    """The stream of a view; while all places are taken, the whole page as HTML, and the page will ask again."""
+    view = request.args.get("view", "slots")
+    if view not in VIEWS:
+        raise errors.error("request.invalid_field", f"there is no view '{view[:32]}'", param="view")
+    if request.method == "HEAD":
+        return Response(mimetype="text/event-stream", headers=HEADERS)
+    place = site().hub.join(view)
+    if place is None:
+        return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": "polling"})
+    return Response(_Stream(place), mimetype="text/event-stream", headers=HEADERS)

@@ -1,0 +1,85 @@
+"""From facts to HTML: the templates, a region as painted, and what a later painting changes on an open page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hal0app.web.regions import VIEWS, Region, Sight
+
+TEMPLATES = Path(__file__).parent / "templates"
+Patch = tuple[str, Markup]  # id of an element, and what it becomes
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A region as last painted; `items` by element id, in order."""
+
+    facts: Hashable
+    html: Markup
+    items: Mapping[str, Markup] = field(default_factory=dict)
+
+
+def patches(region: Region, before: Painting | None, now: Painting) -> list[Patch]:
+    """The elements to replace: single items where only they changed, else the region, else none."""
+    if before is not None and before.html == now.html:
+        return []
+    if before is None or not now.items or list(before.items) != list(now.items):
+        return [(region.id, now.html)]
+    return [(id_, html) for id_, html in now.items.items() if before.items[id_] != html]
+
+
+class Painter:
+    """Renders templates; `urls` are the addresses of the assets by plain name."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=False,
+        )
+        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls))
+        self._templates.filters.update(iso=iso, clock=clock)
+
+    def render(self, template: str, **facts: object) -> Markup:
+        """One template as safe HTML."""
+        return Markup(self._templates.get_template(template).render(**facts))  # noqa: S704 - autoescape is on
+
+    def paint(self, region: Region, sight: Sight, before: Painting | None) -> Painting:
+        """The region as it looks now; the painting of before when its facts are the same."""
+        facts = region.facts(sight)
+        if before is not None and before.facts == facts:
+            return before
+        if region.item is None:
+            return Painting(facts, self.render(region.template, it=facts))
+        assert isinstance(facts, tuple)
+        items = {thing.id: self.render(region.item, it=thing) for thing in facts}
+        return Painting(facts, self.render(region.template, items=list(items.values())), items)
+
+
+def build(urls: Mapping[str, str]) -> str:
+    """What an open page compares to know that scripts or templates are other ones than its own."""
+    digest = hashlib.sha256("".join(sorted(urls.values())).encode())
+    for file in sorted(TEMPLATES.rglob("*.html")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def iso(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, for `datetime` attributes."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def clock(seconds: float) -> str:
+    """Unix seconds as the host's local time; with the day when it is another one. The browser puts its own zone."""
+    then, now = datetime.fromtimestamp(seconds, UTC).astimezone(), datetime.now(UTC).astimezone()
+    return f"{then:%H:%M:%S}" if then.date() == now.date() else f"{then.day} {then:%b %H:%M}"

@@ -1,0 +1,130 @@
+/* What htmx does not do: say how fresh the page is, notice a stream that went silent, local time, messages that go. */
+(() => {
+  "use strict";
+  const STALE_MS = 6000, GIVE_UP_MS = 12000, TOAST_MS = 6000;
+  const live = document.getElementById("live");
+  const link = document.getElementById("link");
+  let beatAt = performance.now();
+  let beatClock = new Date();
+  let heard = true; // something came on the present connection
+  let connection = null;
+
+  // -- how fresh the page is
+
+  function show(state) {
+    if (link.dataset.state === state) return;
+    link.dataset.state = state;
+    const asOf = state === "stale" || state === "reconnecting" ? ` (as of ${clock(beatClock)})` : "";
+    link.textContent = link.dataset[state] + asOf;
+    document.documentElement.toggleAttribute("data-stale", asOf !== "");
+  }
+
+  function fresh(state) {
+    beatAt = performance.now();
+    beatClock = new Date();
+    show(state);
+  }
+
+  live.addEventListener("beat", (event) => {
+    heard = true;
+    fresh("live");
+    const boot = JSON.parse(event.detail.data).boot;
+    if (boot !== document.body.dataset.boot) location.reload();
+  });
+  live.addEventListener("polling", () => fresh("polling"));
+  for (const name of ["htmx:sse:error", "htmx:error", "htmx:response:error"]) {
+    live.addEventListener(name, () => show("reconnecting"));
+  }
+  live.addEventListener("htmx:sse:before:connection", (event) => {
+    connection = event.detail.connection;
+    if (connection.attempt === 0) return;
+    show("reconnecting");
+    // The extension retries what was a stream and does not see that it has become a plain page, or nothing. A retry
+    // that brought nothing ends its loop; the trigger on #live then asks anew and takes either answer.
+    if (!heard) connection.cancelled = true;
+    heard = false;
+  });
+  document.addEventListener("visibilitychange", () => { beatAt = performance.now(); });
+  setInterval(() => {
+    const silence = performance.now() - beatAt;
+    if (document.hidden || silence < STALE_MS) return;
+    if (link.dataset.state !== "reconnecting") show("stale");
+    if (silence > GIVE_UP_MS && connection && connection.reader) {
+      beatAt = performance.now() - STALE_MS;
+      connection.reader.cancel();
+    }
+  }, 500);
+
+  // -- times in the reader's own zone, the worst state in the browser's tab
+
+  const two = (number) => String(number).padStart(2, "0");
+
+  function clock(date) {
+    const today = new Date().toDateString() === date.toDateString();
+    const hours = `${two(date.getHours())}:${two(date.getMinutes())}`;
+    if (today) return `${hours}:${two(date.getSeconds())}`;
+    return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
+  }
+
+  const title = document.title;
+  const icon = document.getElementById("icon");
+
+  function polish() {
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const text = clock(new Date(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+    const summary = document.getElementById("summary");
+    const worst = summary ? summary.dataset.title : "";
+    const wanted = worst ? `${worst} · ${title}` : title;
+    if (document.title !== wanted) document.title = wanted;
+    const face = worst ? icon.dataset.alert : icon.dataset.calm;
+    if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
+  }
+
+  new MutationObserver(polish).observe(document.body, { subtree: true, childList: true, characterData: true });
+
+  // -- focus stays in a card whose button went away with an update
+
+  let held = null;
+  document.addEventListener("htmx:before:swap", () => {
+    const card = document.activeElement && document.activeElement.closest(".card");
+    held = card ? card.id : null;
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const card = held && document.activeElement === document.body ? document.getElementById(held) : null;
+    if (card) card.focus({ preventScroll: true });
+  });
+
+  // -- buttons that wait
+
+  const alerts = document.getElementById("alerts");
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest('[aria-disabled="true"]')) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
+  const button = (event) => event.target.matches("form.act") ? event.target.querySelector("button") : null;
+  document.addEventListener("htmx:before:request", (event) => button(event)?.setAttribute("aria-disabled", "true"));
+  document.addEventListener("htmx:finally:request", (event) => button(event)?.removeAttribute("aria-disabled"));
+  document.addEventListener("htmx:error", (event) => {
+    if (button(event)) alerts.append(document.getElementById("no-answer").content.cloneNode(true));
+  });
+
+  // -- messages
+
+  function leave(box) {
+    setTimeout(() => box.matches(":hover, :focus-within") ? leave(box) : box.remove(), TOAST_MS);
+  }
+
+  new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => {
+    if (node.nodeType === Node.ELEMENT_NODE) leave(node);
+  }))).observe(document.getElementById("toasts"), { childList: true });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest(".toast .close")) event.target.closest(".toast").remove();
+  });
+
+  polish();
+  show("connecting");
+})();
