@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text`: temporary file, fsync, rename, fsync of the folder. OSError leaves the old file."""
+    import tempfile  # here, for `hal0 drift` only reads files and must start fast
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +39,8 @@ class SlotFiles:
 
     def etag(self, name: str) -> str | None:
         """What changes with every change of the slot's file; None when there is none."""
+        import hashlib
+
         try:
             return hashlib.sha256(self._file(name).read_bytes()).hexdigest()[:16]
         except FileNotFoundError:

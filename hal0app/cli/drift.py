@@ -1,4 +1,4 @@
-"""`hal0 drift`: the drift checker, as the timer runs it."""
+"""`hal0 drift`: the drift checker, as the timer runs it. No click here: its import costs more than the whole check."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import json
 import sqlite3
 import sys
 
-import click
-
 from hal0app.core.schema import SchemaError
 from hal0app.wiring_drift import run_drift
 
 BLIND = 1
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def drift(as_json: bool) -> None:
     """Compare the recorded slot states with what Lemonade holds, and write down the truth.
 
@@ -24,14 +20,14 @@ def drift(as_json: bool) -> None:
     try:
         report = run_drift()
     except (SchemaError, sqlite3.OperationalError, OSError) as problem:
-        click.echo(f"hal0 drift: {problem}", err=True)
+        print(f"hal0 drift: {problem}", file=sys.stderr)
         sys.exit(BLIND)
     if as_json:
         found = [{"kind": one.kind, "slot": one.slot, "message": one.message, **one.data} for one in report.entries]
-        click.echo(json.dumps({"link": report.link, "exit": report.exit_code, "findings": found}))
+        print(json.dumps({"link": report.link, "exit": report.exit_code, "findings": found}))
     else:
         for one in report.entries:
-            click.echo(f"{one.kind}: {one.message}")
+            print(f"{one.kind}: {one.message}")
     if report.exit_code == BLIND:
-        click.echo(f"Lemonade could not be observed ({report.link})", err=True)
+        print(f"Lemonade could not be observed ({report.link})", file=sys.stderr)
     sys.exit(report.exit_code)

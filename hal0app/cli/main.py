@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 
-import click
-
+# Command -> where it is: a click command, or a plain function of `as_json`.
 COMMANDS = {
     "drift": "hal0app.cli.drift:drift",
     "embedded": "hal0app.cli.embedded:embedded",
@@ -14,21 +13,14 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Finds a subcommand by name in `COMMANDS`, so that `hal0 drift` never imports a web framework."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = COMMANDS.get(cmd_name)
-        if target is None:
-            return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """hal0: a dependable, OpenAI-compatible inference appliance on Lemonade Server."""
+    """Run what the command line says: `drift`, which a timer starts every ten seconds, without loading click."""
+    words = sys.argv[1:]
+    if words in (["drift"], ["drift", "--json"]):
+        from hal0app.cli.drift import drift
+
+        drift(as_json=len(words) == 2)
+    else:
+        from hal0app.cli.group import hal0
+
+        hal0(prog_name="hal0")

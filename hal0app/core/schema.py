@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -53,6 +52,8 @@ def _plain(what: str) -> str:
 
 
 def _hint(kind: type[msgspec.Struct], key: str, dotted: str) -> str:
+    import difflib  # here, for only a mistake needs it
+
     known = _fields_at(kind, dotted.split(".")[:-1])
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known keys: {', '.join(known)}"
