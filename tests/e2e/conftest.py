@@ -1,0 +1,41 @@
+"""Fixtures of the browser tests: the browser, and tabs whose complaints fail the test that opened them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.e2e.browser import WATCH, Tab, chromium
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    with chromium() as browser:
+        yield browser
+
+
+OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[OpenTab]:
+    """`open_tab(url, allowed=(), **context options)`: a tab of its own session, held to silence at the end."""
+    tabs: list[Tab] = []
+
+    def begin(url: str, allowed: tuple[str, ...] = (), **options: Any) -> Tab:
+        context = browser.new_context(**options)
+        context.add_init_script(WATCH)
+        tab = Tab(context.new_page(), url, context, allowed)
+        tab.listen()
+        tabs.append(tab)
+        return tab
+
+    yield begin
+    said = [line for tab in tabs for line in tab.complaints]
+    for tab in tabs:
+        tab.context.close()
+    assert said == []

@@ -1,0 +1,146 @@
+"""How states look: every state and reason has its row, and the row offers only what hal0 would accept."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from hal0app.core import reasons
+from hal0app.core.clock import Moment
+from hal0app.core.reasons import Reason
+from hal0app.core.residency import Link, Observation
+from hal0app.core.slot import Broken, Record, State, guard
+from hal0app.core.slot_config import SlotConfig
+from hal0app.core.slot_type import SlotType
+from hal0app.services.observer import Snapshot
+from hal0app.services.slots import SlotView
+from hal0app.web.cards import TYPE_WORDS, Card, cards, summary
+from hal0app.web.vocabulary import BY_REASON, BY_STATE, Shape, Tone, duration, face
+
+REASONED = (State.OFFLINE, State.ERROR)
+UP = Snapshot(seen=Observation(Moment(5, 1005), Link.UP), residency=Observation(Moment(5, 1005), Link.UP))
+DOWN = Snapshot(seen=Observation(Moment(9, 1009), Link.DOWN), residency=Observation(Moment(5, 1005), Link.UP))
+BUSY = Snapshot(seen=Observation(Moment(9, 1009), Link.BUSY), residency=Observation(Moment(5, 1005), Link.UP))
+
+
+def view(
+    state: State = State.READY,
+    reason: Reason = Reason.NONE,
+    name: str = "chat",
+    stale: float | None = None,
+    **more: int,
+) -> SlotView:
+    facts = {"model": "other", "cause": "no memory", "n": 15, "who": "you"}
+    record = Record(name, state, reason, reasons.message(reason, **facts), since=1000.0, stale_since=stale, version=1)
+    return SlotView(SlotConfig(name=name, type=SlotType.LLM, model="tiny"), record, state, **more)
+
+
+def card(snapshot: Snapshot = UP, **more: object) -> Card:
+    return cards([view(**more)], snapshot)[0]  # type: ignore[arg-type]
+
+
+def test_every_state_and_every_reason_has_a_face() -> None:
+    assert set(BY_STATE) == set(State) - set(REASONED)
+    assert set(BY_REASON) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("down", [True, False])
+def test_every_combination_is_classified(state: State, reason: Reason, down: bool) -> None:
+    shown = face(state, reason, down)
+    assert shown.word
+    assert shown.shape in Shape
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_load_is_offered_only_where_it_would_be_accepted(reason: Reason) -> None:
+    button = BY_REASON[reason].button
+    accepted = guard("load", Record("chat", State.OFFLINE, reason)) is None
+    assert (button is not None) == accepted
+
+
+@pytest.mark.parametrize("reason", [reason for reason, row in reasons.CATALOGUE.items() if row.lost])
+def test_a_loss_without_asking_is_calm_and_can_be_undone(reason: Reason) -> None:
+    shown = face(State.OFFLINE, reason, lemonade_down=False)
+    assert (shown.tone, shown.button and shown.button.act) == (Tone.CALM, "load")
+
+
+def test_red_is_kept_for_what_a_person_must_act_on() -> None:
+    red = {reason for reason, shown in BY_REASON.items() if shown.tone is Tone.BAD}
+    assert red == {Reason.LOAD_FAILED, Reason.INVALID_CONFIG}
+    assert all(shown.tone is not Tone.BAD for shown in BY_STATE.values())
+
+
+def test_words_that_differ_in_colour_differ_in_shape_too() -> None:
+    faces = [*BY_STATE.values(), *BY_REASON.values()]
+    assert all(one.tone is other.tone for one, other in itertools.product(faces, faces) if one.shape is other.shape)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
+def test_the_sentence_of_an_offline_slot_is_the_records_own(reason: Reason) -> None:
+    assert card(state=State.OFFLINE, reason=reason).sentence == reasons.message(
+        reason, model="other", cause="no memory", n=15, who="you"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "sentence"),
+    [
+        (card(in_flight=1, state=State.SERVING), "answering 1 request"),
+        (card(in_flight=3, state=State.SERVING), "answering 3 requests"),
+        (card(in_flight=2, state=State.UNLOADING), "; letting 2 requests finish"),
+        (card(last_load_ms=14_000, state=State.STARTING), "; last time it took 14 s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.word,
+)
+def test_the_sentence_of_what_goes_on_has_its_numbers(shown: Card, sentence: str) -> None:
+    assert shown.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [(0, "0.0 s"), (420, "0.4 s"), (14_000, "14 s"), (59_600, "1:00 min"), (65_000, "1:05 min")],
+)
+def test_durations_are_in_words(milliseconds: int, words: str) -> None:
+    assert duration(milliseconds) == words
+
+
+@pytest.mark.parametrize("state", [State.READY, State.IDLE])
+def test_ready_is_not_claimed_while_nothing_answers(state: State) -> None:
+    shown = card(DOWN, state=state, stale=1008.0)
+    assert (shown.word, shown.tone, shown.blocked, shown.as_of) == ("Unknown", Tone.CALM, True, 1005)
+
+
+def test_a_busy_lemonade_leaves_the_last_known_state_with_its_time() -> None:
+    shown = card(BUSY, stale=1008.0)
+    assert (shown.word, shown.blocked, shown.as_of) == ("Ready", False, 1005)
+
+
+def test_a_slot_whose_file_is_broken_has_a_card_too() -> None:
+    record = Record("odd", State.ERROR, Reason.INVALID_CONFIG, "the definition is not valid: x")
+    shown = cards([SlotView(Broken("odd", "x"), record, State.ERROR)], UP)[0]
+    assert (shown.word, shown.sentence, shown.button) == ("Invalid", "the definition is not valid: x", None)
+
+
+def test_what_needs_a_person_comes_first_then_what_works_then_the_rest() -> None:
+    views = [
+        view(State.OFFLINE, Reason.EVICTED, "a"),
+        view(State.READY, name="c"),
+        view(State.STARTING, name="b"),
+        view(State.ERROR, Reason.LOAD_FAILED, "d"),
+    ]
+    assert [one.name for one in cards(views, UP)] == ["d", "b", "c", "a"]
+
+
+def test_the_summary_counts_and_its_title_tells_the_worst() -> None:
+    views = [view(name="a"), view(State.ERROR, Reason.LOAD_FAILED, "b"), view(State.OFFLINE, Reason.EVICTED, "c")]
+    told = summary(cards(views, UP), UP)
+    assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b",), "! 1 failed")
+    assert summary(cards(views, DOWN), DOWN).title == "! Lemonade is down"
+    assert summary(cards(views[:1], UP), UP).title == ""
+
+
+def test_every_type_of_slot_has_a_word() -> None:
+    assert set(TYPE_WORDS) == set(SlotType)

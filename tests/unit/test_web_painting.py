@@ -1,0 +1,176 @@
+"""Templates, regions and the frames that keep an open page true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hal0app.core.clock import Moment
+from hal0app.core.journal import Entry
+from hal0app.core.reasons import Reason
+from hal0app.core.residency import Link, Observation
+from hal0app.core.slot import Record, State
+from hal0app.core.slot_config import SlotConfig
+from hal0app.core.slot_type import SlotType
+from hal0app.services.observer import Snapshot
+from hal0app.services.slots import SlotView
+from hal0app.web import assets
+from hal0app.web.hub import PLACES, QUEUE, Hub
+from hal0app.web.painting import TEMPLATES, Painter, iso, patches
+from hal0app.web.regions import SHELL, VIEWS, Sight, regions_of
+
+# A policy without 'unsafe-inline' or 'unsafe-eval' blocks these, and `|safe` would let a model's name be markup.
+FORBIDDEN = re.compile(r"\sstyle\s*=|\son[a-z]+\s*=|hx-on|js:|<style|<script(?![^>]*\ssrc=)|\|\s*safe|autoescape", re.I)
+PAINTER = Painter(assets.load().urls)
+UP = Observation(Moment(5, 1005), Link.UP)
+EVERY_TEMPLATE = sorted(TEMPLATES.rglob("*.html"))
+
+
+def sight(*states: State, link: Link = Link.UP, message: str = "a is ready", model: str = "tiny") -> Sight:
+    views = [
+        SlotView(
+            SlotConfig(name=name, type=SlotType.LLM, model=model),
+            Record(name, state, Reason.EVICTED if state is State.OFFLINE else Reason.NONE, "gone", since=1000.0),
+            state,
+        )
+        for name, state in zip("abcdef", states, strict=False)
+    ]
+    snapshot = Snapshot(seen=Observation(Moment(6, 1006), link), residency=UP)
+    return Sight(snapshot, views, Entry(1000.0, "slot.state", message))
+
+
+class Stage:
+    """A hub over a sight that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = sight(State.READY, State.READY)
+        self.looks = 0
+        self.hub = Hub(self.look, PAINTER, "build", lambda: Moment(1.0, 1001.0))
+
+    def look(self) -> Sight:
+        self.looks += 1
+        return self.now
+
+
+def read(place: object) -> list[str]:
+    """The frames that wait for a page whose stream was ended."""
+    return [frame.decode() for frame in place]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("template", EVERY_TEMPLATE, ids=lambda path: path.name)
+def test_a_template_needs_nothing_that_the_policy_forbids(template: Path) -> None:
+    assert FORBIDDEN.findall(template.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ['<p style="x">', '<p onclick="x">', '<p hx-on:click="x">', "<script>x</script>", "<style>", "{{ x | safe }}"],
+)
+def test_the_check_of_templates_finds_what_is_planted(planted: str) -> None:
+    assert FORBIDDEN.search(planted)
+
+
+def test_the_script_needs_no_eval() -> None:
+    assert not re.search(r"\beval\b|new Function|innerHTML|insertAdjacentHTML", (assets.FOLDER / "app.js").read_text())
+
+
+@pytest.mark.parametrize("region", regions_of(set(VIEWS)), ids=lambda region: region.id)
+def test_a_region_is_one_element_with_its_id(region: object) -> None:
+    html = PAINTER.paint(region, sight(State.READY), None).html  # type: ignore[arg-type]
+    opening = re.match(r"\s*<([a-z]+) id=\"([^\"]+)\"", html)
+    assert opening is not None, html
+    assert opening[2] == region.id  # type: ignore[attr-defined]
+    assert html.rstrip().endswith(f"</{opening[1]}>")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_page_has_all_its_regions_and_asks_for_its_own_stream(name: str) -> None:
+    stage = Stage()
+    page = PAINTER.render(VIEWS[name].template, view=name, region=stage.hub.picture(name), problem="")
+    assert [region.id for region in VIEWS[name].regions if f'id="{region.id}"' not in page] == []
+    assert f'hx-sse:connect="/events?view={name}"' in page
+    assert len(re.findall(r'id="([^"]+)"', page)) == len(set(re.findall(r'id="([^"]+)"', page)))
+
+
+def test_hostile_text_stays_text() -> None:
+    now = sight(State.READY, model="<script>x</script><hx-partial>", message='"><img src=x>')
+    for region in regions_of(set(VIEWS)):
+        html = PAINTER.paint(region, now, None).html
+        assert not re.search(r"<script|<img|<hx-partial", html)
+
+
+def test_equal_facts_are_painted_once() -> None:
+    region = VIEWS["slots"].own[-1]
+    before = PAINTER.paint(region, sight(State.READY), None)
+    assert PAINTER.paint(region, sight(State.READY), before) is before
+
+
+def test_only_the_card_that_changed_is_sent() -> None:
+    region = VIEWS["slots"].own[-1]
+    before = PAINTER.paint(region, sight(State.READY, State.READY), None)
+    now = PAINTER.paint(region, sight(State.READY, State.SERVING), before)
+    assert [id_ for id_, _ in patches(region, before, now)] == ["slot-b"]
+
+
+@pytest.mark.parametrize("states", [(State.READY,), (State.OFFLINE, State.READY), ()], ids=len)
+def test_other_cards_or_another_order_send_the_grid(states: tuple[State, ...]) -> None:
+    region = VIEWS["slots"].own[-1]
+    before = PAINTER.paint(region, sight(State.READY, State.READY), None)
+    now = PAINTER.paint(region, sight(*states), before)
+    assert [id_ for id_, _ in patches(region, before, now)] == ["slot-grid"]
+
+
+def test_a_page_that_joins_gets_everything_and_then_only_news() -> None:
+    stage = Stage()
+    place = stage.hub.join("slots")
+    stage.now = sight(State.READY, State.SERVING)
+    other = stage.hub.join("slots")
+    stage.hub.close()
+    assert place is not None
+    whole, beat, news = read(place)
+    assert all(f"#{region.id}" in whole for region in VIEWS["slots"].regions)
+    assert beat.startswith("event: beat\n")
+    assert re.findall(r'hx-target="([^"]+)"', news) == ["#slot-b"]
+    assert len(read(other)) == 2
+
+
+def test_places_are_counted_and_given_back() -> None:
+    hub = Stage().hub
+    places = [hub.join("slots") for _ in range(PLACES)]
+    assert all(places)
+    assert hub.join("slots") is None
+    assert places[0] is not None
+    places[0].close()
+    places[0].close()
+    assert hub.join("slots") is not None
+
+
+def test_a_page_that_does_not_read_is_let_go_and_its_place_is_free() -> None:
+    hub = Stage().hub
+    slow = hub.join("slots")
+    for number in range(QUEUE):
+        hub.say(f"message {number}")
+    assert len(read(slow)) == QUEUE - 1
+    assert all(hub.join("slots") for _ in range(PLACES))
+
+
+def test_a_closed_hub_gives_no_places_but_still_shows_the_page() -> None:
+    hub = Stage().hub
+    hub.close()
+    assert hub.join("slots") is None
+    assert "slot-grid" in hub.whole("slots")
+
+
+@pytest.mark.parametrize(
+    ("link", "words"), [(Link.UP, ""), (Link.BUSY, "Lemonade is busy"), (Link.DOWN, "Lemonade is not answering")]
+)
+def test_busy_and_down_are_told_apart(link: Link, words: str) -> None:
+    line = next(region for region in SHELL if region.id == "lemonade")
+    html = PAINTER.paint(line, sight(State.READY, link=link), None).html
+    assert (words in html) if words else ("<p" not in html)
+
+
+def test_times_for_machines_are_utc() -> None:
+    assert iso(0) == "1970-01-01T00:00:00Z"
