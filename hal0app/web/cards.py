@@ -73,7 +73,7 @@ def cards(views: Sequence[SlotView], snapshot: Snapshot) -> tuple[Card, ...]:
 
 def _card(shown: Face, view: SlotView, snapshot: Snapshot) -> Card:
     record, config, resident = view.record, view.config, view.resident
-    stale = record.stale_since is not None
+    stale = record.stale_since is not None and not shown.by_file
     return Card(
         name=view.slot.name,
         word=shown.word,

@@ -102,24 +102,25 @@ class Face:
     tone: Tone
     line: int
     button: Button | None = None
+    by_file: bool = False  # the slot's own file says it; Lemonade's silence makes it no older
     sentence: Callable[[SlotView], str] = _message
 
 
 BY_STATE: dict[State, Face] = {
     State.PULLING: Face("Downloading", Shape.SPINNER, Tone.BUSY, MIDDLE),
-    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, LOADING, _loading),
-    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, LOADING, _loading),
-    State.READY: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, UNLOAD, _ready),
-    State.IDLE: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, UNLOAD, _ready),
-    State.SERVING: Face("Serving", Shape.TARGET, Tone.GOOD, MIDDLE, UNLOAD, _serving),
-    State.UNLOADING: Face("Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, UNLOADING, _unloading),
+    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, LOADING, sentence=_loading),
+    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, LOADING, sentence=_loading),
+    State.READY: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, UNLOAD, sentence=_ready),
+    State.IDLE: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, UNLOAD, sentence=_ready),
+    State.SERVING: Face("Serving", Shape.TARGET, Tone.GOOD, MIDDLE, UNLOAD, sentence=_serving),
+    State.UNLOADING: Face("Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, UNLOADING, sentence=_unloading),
 }
 
 # For OFFLINE and ERROR the reason decides.
 BY_REASON: dict[Reason, Face] = {
     Reason.NONE: Face("Not loaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD),
     Reason.NEVER_LOADED: Face("Not loaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD),
-    Reason.NO_MODEL: Face("Empty", Shape.CIRCLE, Tone.CALM, LAST),
+    Reason.NO_MODEL: Face("Empty", Shape.CIRCLE, Tone.CALM, LAST, by_file=True),
     Reason.EVICTED: Face("Evicted", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.DISPLACED: Face("Evicted", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.NUCLEAR: Face("Evicted", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
@@ -127,13 +128,13 @@ BY_REASON: dict[Reason, Face] = {
     Reason.LEMOND_RESTARTED: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.IDLE: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.OPERATOR: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
-    Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST),
+    Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, by_file=True),
     Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, TRY_AGAIN),
-    Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST),
+    Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, by_file=True),
 }
 
 # Ready as last seen, while nothing answers: no green mark outlives its evidence.
-UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, UNLOAD, _unknown)
+UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, UNLOAD, sentence=_unknown)
 NEEDS_EVIDENCE = frozenset({State.READY, State.IDLE})
 
 

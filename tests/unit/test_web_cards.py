@@ -118,6 +118,11 @@ def test_a_busy_lemonade_leaves_the_last_known_state_with_its_time() -> None:
     assert (shown.word, shown.blocked, shown.as_of) == ("Ready", False, 1005)
 
 
+@pytest.mark.parametrize("reason", [Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG])
+def test_what_the_slots_own_file_says_does_not_grow_old(reason: Reason) -> None:
+    assert card(DOWN, state=State.OFFLINE, reason=reason, stale=1008.0).as_of is None
+
+
 def test_a_slot_whose_file_is_broken_has_a_card_too() -> None:
     record = Record("odd", State.ERROR, Reason.INVALID_CONFIG, "the definition is not valid: x")
     shown = cards([SlotView(Broken("odd", "x"), record, State.ERROR)], UP)[0]
