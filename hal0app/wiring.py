@@ -12,6 +12,7 @@ from gevent.threadpool import ThreadPool
 from hal0app.adapters import clock, host, paths
 from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.lemonade import LemonadeClient
+from hal0app.adapters.lemond_log import LogStream
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.slot_files import SlotFiles
@@ -26,9 +27,11 @@ from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.hal0 import Hal0
+from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.slots import Slots
+from hal0app.services.witness import Witness
 from hal0app.web import mount
 
 
@@ -59,6 +62,10 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     control = Control(acts, leases, observer, clock.now)
     upstream = HttpUpstream(url.rstrip("/"), key)
     dispatch = Dispatch(observer, control, leases, catalogue, upstream, store, clock.now, url, wait_s)
+    witness = Witness(LogStream(url, key), store, clock.now)
+    keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness)
+    acts.on_wipe = keeper.wiped
+    witness.on_wipe(keeper.wiped)
     slots = Slots(files, observer, control, leases, store, clock.now)
     return Hal0(
         settings=settings,
@@ -69,6 +76,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         slots=slots,
         dispatch=dispatch,
         store=store,
+        workers=[witness, keeper],
         on_start=[WorkerLock(where.lock).take],
     )
 

@@ -46,6 +46,10 @@ class LemonadeClient:
         _checked(answer)
         return True
 
+    def pin(self, model: str, pinned: bool) -> None:
+        """Protect a resident from lemond's LRU, or stop protecting it."""
+        self._call("POST", "/internal/pin", READ_S, json={"model_name": model, "pinned": pinned})
+
     def models(self) -> list[dict[str, Any]]:
         """The rows of `/v1/models`: what is downloaded."""
         rows = self._call("GET", "/v1/models", READ_S).get("data", [])

@@ -44,6 +44,10 @@ class GgufError(ValueError):
     """The bytes are not a readable GGUF: wrong magic or version, truncated, or a size beyond every reason."""
 
 
+class GgufUnsupported(GgufError):
+    """A GGUF of a kind that this reader does not know; it may be perfectly sound."""
+
+
 class Readable(Protocol):
     """What `read_header` needs of a file opened in binary mode, or of `io.BytesIO`."""
 
@@ -71,6 +75,8 @@ class GgufHeader:
     tensor_count: int
     data_offset: int
     data_size: int | None
+    sliding_window_pattern: int | tuple[int, ...] | None = None  # the period, or 1 for each layer with a window
+    full_attention_interval: int | None = None  # only every n-th layer of a hybrid attends
 
 
 class _Cursor:
@@ -147,7 +153,7 @@ def _array(cursor: _Cursor, depth: int = 1) -> tuple[Number, ...] | None:
         for _ in range(length):
             _array(cursor, depth + 1)
     else:
-        raise GgufError(f"unknown value type {kind}")
+        raise GgufUnsupported(f"unknown value type {kind}")
     return None
 
 
@@ -158,7 +164,7 @@ def _value(cursor: _Cursor) -> Value | None:
     if kind == ARRAY:
         return _array(cursor)
     if kind not in SCALARS:
-        raise GgufError(f"unknown value type {kind}")
+        raise GgufUnsupported(f"unknown value type {kind}")
     return cursor.number(SCALARS[kind])
 
 
@@ -208,7 +214,7 @@ def read_header(source: Readable, file_size: int | None = None) -> GgufHeader:
         raise GgufError("not a GGUF file: it does not begin with the letters GGUF")
     version = int(cursor.number("<I"))
     if version not in VERSIONS:
-        raise GgufError(f"GGUF version {version} is not supported (only {VERSIONS})")
+        raise GgufUnsupported(f"GGUF version {version} is not supported (only {VERSIONS})")
     tensors, keys = cursor.count(MAX_TENSORS, "tensors"), cursor.count(MAX_KEYS, "keys")
     values: dict[str, Value | None] = {}
     for _ in range(keys):
@@ -252,4 +258,6 @@ def _header(
         tensor_count=tensors,
         data_offset=data_offset,
         data_size=data_size,
+        sliding_window_pattern=_per_layer(own("attention.sliding_window_pattern")),
+        full_attention_interval=_integer(own("full_attention_interval")),
     )

@@ -16,7 +16,7 @@ from hal0app.core.slot import State
 LEVELS = ("info", "warning", "error")
 
 # The kind of the entry that tells a transition to OFFLINE for this reason; all others are plain `slot.state`.
-KIND_OF_REASON = {Reason.DISPLACED: "evict.displaced", Reason.NUCLEAR: "evict.nuclear"}
+KIND_OF_REASON = {Reason.DISPLACED: "evict.displaced"}
 
 
 @dataclass(frozen=True)

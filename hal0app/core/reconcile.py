@@ -6,7 +6,7 @@ Pure, and the only place where transitions come from: the API's observer and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hal0app.core import reasons
 from hal0app.core.clock import Moment
@@ -90,10 +90,13 @@ def _facts(
     resident = observation.resident(model)
     known = observation.fresh and not (last and last.finished and last.finished.tick > observation.taken.tick)
     facts = Facts(slot, record, known, resident, active(operations, model, now), last)
-    if not known or resident is not None or record.state not in UP or model is None:
+    if not known or resident is not None or model is None:
         return facts
-    departure = _departure(model, record, previous, observation, operations, evidence)
-    return Facts(slot, record, known, resident, facts.active, last, departure)
+    if record.state in UP:
+        return replace(facts, departure=_departure(model, record, previous, observation, operations, evidence))
+    if record.reason is Reason.EVICTED:
+        return replace(facts, departure=_learnt_later(model, record, operations))
+    return facts
 
 
 def _departure(
@@ -109,7 +112,7 @@ def _departure(
     for claim in (
         _by_hal0(model, operations, since),
         _by_crash(model, evidence, since),
-        _by_wipe(model, operations, since),
+        _by_wipe(model, evidence, operations, since),
         _by_restart(previous, observation),
         _by_arrival(model, previous.residency, observation),
     ):
@@ -118,6 +121,15 @@ def _departure(
     if record.state is State.STARTING and previous.residency.resident(model) is None:
         return _offline(Reason.EVICTED if record.loads else Reason.NEVER_LOADED)
     return _offline(Reason.EVICTED)
+
+
+def _learnt_later(model: str, record: Record, operations: Sequence[Operation]) -> Verdict | None:
+    """The wipe in which the model went, told only when the load that caused it had failed: our own load's end."""
+    for one in operations:
+        around = one.finished is not None and one.started.wall <= record.since <= one.finished.wall
+        if around and one.status is Status.FAILED and model in one.result.get("victims", ()):
+            return _offline(Reason.NUCLEAR, model=one.model, cause=one.error_message)
+    return None
 
 
 def _offline(reason: Reason, displaced_by: str | None = None, **facts: object) -> Verdict:
@@ -140,10 +152,16 @@ def _by_crash(model: str, evidence: Sequence[Evidence], since: Moment) -> Verdic
     return _offline(Reason.CRASHED) if proven else None
 
 
-def _by_wipe(model: str, operations: Sequence[Operation], since: Moment) -> Verdict | None:
+def _by_wipe(
+    model: str, evidence: Sequence[Evidence], operations: Sequence[Operation], since: Moment
+) -> Verdict | None:
+    """Nuclear: lemond's log named the load that took it away, or a load of ours failed and took it away."""
+    for proof in evidence:
+        if proof.model == model and proof.kind == "wiped" and proof.seen.tick >= since.tick:
+            return _offline(Reason.NUCLEAR, model=proof.data.get("trigger"), cause=proof.data.get("cause"))
     for one in operations:
-        wiped = one.kind is Kind.LOAD and one.status is Status.FAILED and one.model != model
-        if wiped and one.finished and one.finished.tick >= since.tick and model in one.result.get("victims", ()):
+        wiped = one.kind is Kind.LOAD and one.status is Status.FAILED and model in one.result.get("victims", ())
+        if wiped and one.finished and one.finished.tick >= since.tick:
             return _offline(Reason.NUCLEAR, model=one.model, cause=one.error_message)
     return None
 

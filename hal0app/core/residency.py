@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from hal0app.core.clock import NEVER, Moment
@@ -35,6 +37,8 @@ class Resident:
     device: str = ""
     ctx_size: int | None = None
     last_use: int = 0  # milliseconds of lemond's monotonic clock: good for ordering only
+    backend: str = field(default="", compare=False)  # "system", "vulkan", ...
+    program: str = field(default="", compare=False)  # how its server was started, without the arguments
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -101,7 +105,17 @@ def _resident(row: Mapping[str, Any]) -> Resident:
         device=row.get("device", ""),
         ctx_size=options.get("ctx_size"),
         last_use=row.get("last_use") or 0,
+        backend=options.get(f"{row.get('recipe', '')}_backend") or "",
+        program=_program(row.get("launch_command") or []),
     )
+
+
+def _program(command: list[str]) -> str:
+    """The words of a launch command before the model's path; empty when there is none."""
+    for place, (word, after) in enumerate(pairwise(command)):
+        if word in {"-m", "--model"} and after.startswith("/"):
+            return shlex.join(command[:place])
+    return ""
 
 
 class AllPinned(Exception):

@@ -151,6 +151,8 @@ def _gone(facts: Facts) -> Verdict:
 
 
 def _still_offline(facts: Facts) -> Verdict:
+    if facts.departure is not None:
+        return facts.departure
     kept = facts.record.state is S.OFFLINE and facts.record.model == _model(facts)
     fitting = facts.record.reason not in {Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG}
     return _same(facts) if kept and fitting else _verdict(S.OFFLINE, Reason.NEVER_LOADED)
@@ -206,9 +208,13 @@ def advance(record: Record, verdict: Verdict, model: str | None, stale_since: fl
         told,
         since=wall if moved else record.since,
         loads=record.loads + (verdict.state is S.READY and record.state is not S.READY),
-        evictions=record.evictions + (moved and verdict.state is S.OFFLINE and CATALOGUE[verdict.reason].lost),
+        evictions=record.evictions + (_left(record, verdict) and CATALOGUE[verdict.reason].lost),
         version=record.version + 1,
     )
+
+
+def _left(record: Record, verdict: Verdict) -> bool:
+    return verdict.state is S.OFFLINE and record.state is not S.OFFLINE
 
 
 # What a person or program may ask of a slot, and the states in which it makes no sense, with the error code.

@@ -12,6 +12,7 @@ from typing import Any
 from hal0app import errors
 from hal0app.core import journal
 from hal0app.core.clock import Clock, Moment
+from hal0app.core.lemond_log import Wipe
 from hal0app.core.model import Model, load_request
 from hal0app.core.operation import Cause, Kind, Operation, Status
 from hal0app.core.residency import AllPinned, Observation, Resident, victims
@@ -31,6 +32,7 @@ class Acts:
     """Loads and unloads, one after the other; only the control worker calls them.
 
     `wait_s` bounds, for models without a slot, how long a victim's requests or a silent lemond are waited for.
+    `on_wipe` is called when a load failed and residents vanished with it.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Acts:
         self._observer, self._store, self._clock = observer, store, clock
         self._owner = owner
         self.wait_s = wait_s
+        self.on_wipe: Callable[[Wipe], None] = lambda _: None
 
     def new_id(self) -> str:
         """An id for one operation."""
@@ -107,8 +110,10 @@ class Acts:
         if problem.code == "lemonade.unavailable":
             return problem
         after = self._observer.after(self._clock(), CONFIRM_S)
-        if after is not None:
-            result["victims"] = sorted(before.models() - after.seen.models() - {model.id})
+        victims = sorted(before.models() - after.seen.models() - {model.id}) if after else []
+        if victims:
+            result["victims"] = victims
+            self.on_wipe(Wipe(model.id, problem.message, tuple(victims), over=True))
         if problem.details.get("upstream_type") == "slots_pinned_error":
             return errors.error("pool.all_pinned", problem.message)
         return errors.error("model.load_failed", f"'{model.id}' could not be loaded: {problem.message}")
@@ -127,14 +132,17 @@ class Acts:
 
     # -- unload
 
-    def unload(self, id_: str, name: str, slot: str | None, cause: Cause, wait_s: float) -> None:
+    def unload(self, id_: str, name: str, slot: str | None, cause: Cause, wait_s: float, **facts: int) -> None:
         """Close `name`, wait until its requests have ended, unload it by name. Not loaded is fine.
+
+        `facts` go into the operation's result.
 
         Raises `slot.loading` when it is still busy after `wait_s` seconds (it stays loaded), LemonadeError.
         """
         self._leases.close(name)
         try:
-            with self._operation(id_, Kind.UNLOAD, name, None, cause, slot):
+            with self._operation(id_, Kind.UNLOAD, name, None, cause, slot) as result:
+                result.update(facts)
                 if not self._leases.drained(name, wait_s):
                     message = f"'{name}' still answers requests after {wait_s:g} s, so it was not unloaded"
                     raise errors.error("slot.loading", message, retry_after=10)

@@ -15,7 +15,7 @@ from functools import partial
 
 from hal0app import errors
 from hal0app.core.clock import Clock
-from hal0app.core.operation import Cause, Kind
+from hal0app.core.operation import Cause
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.acts import Acts
@@ -108,6 +108,15 @@ class Control:
         work = partial(self._unload, want, Cause("operator", who))
         return self._submit(("unload", want.model), work)
 
+    def restore(self, want: Want) -> Job:
+        """Start or join a load that brings back what was lost."""
+        return self._load_job(want, Cause("restore", "hal0"))
+
+    def unload_idle(self, want: Want, minutes: int) -> Job:
+        """Start or join the unload of a model that nobody used for `minutes`."""
+        work = partial(self._unload, want, Cause("idle", "hal0"), idle_min=minutes)
+        return self._submit(("unload", want.model), work)
+
     def swap(self, want: Want, model: str, who: str, keep: Callable[[], None]) -> Job:
         """Replace the slot's model by `model`; `keep` makes the choice lasting and is called only after success."""
         return self._submit(("swap", want.name), partial(self._swap, want, model, Cause("operator", who), keep))
@@ -176,9 +185,9 @@ class Control:
         resident = self._acts.load(id_, want.model, want.slot, cause, wait_s)
         self._leases.grant(resident)
 
-    def _unload(self, want: Want, cause: Cause, id_: str) -> None:
+    def _unload(self, want: Want, cause: Cause, id_: str, **facts: int) -> None:
         wait_s = want.slot.wait_s if want.slot else self._acts.wait_s
-        self._acts.unload(id_, want.model, want.name if want.slot else None, cause, wait_s)
+        self._acts.unload(id_, want.model, want.name if want.slot else None, cause, wait_s, **facts)
 
     def _swap(self, want: Want, model: str, cause: Cause, keep: Callable[[], None], id_: str) -> None:
         """Unload the old, load the new; when the new one fails, the old one comes back."""
@@ -198,6 +207,3 @@ class Control:
         keep()
         self._observer.poke()
         self._leases.grant(resident)
-
-
-KINDS = {"load": Kind.LOAD, "unload": Kind.UNLOAD}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hal0app.core.clock import Clock
 from hal0app.core.settings import Settings
@@ -14,6 +15,13 @@ from hal0app.services.dispatch import Dispatch
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
 from hal0app.services.slots import Slots
+
+
+class Worker(Protocol):
+    """Something that works in the background from `start` to `drain`."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 @dataclass
@@ -28,6 +36,7 @@ class Hal0:
     slots: Slots
     dispatch: Dispatch
     store: States
+    workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)
 
@@ -36,12 +45,14 @@ class Hal0:
         for hook in self.on_start:
             hook()
         self.observer.step()
-        for name, work in (("observer", self.observer.run), ("control", self.control.run)):
-            threading.Thread(target=work, name=f"hal0-{name}", daemon=True).start()
+        workers: list[Worker] = [self.observer, self.control, *self.workers]
+        for worker in workers:
+            threading.Thread(target=worker.run, name=f"hal0-{type(worker).__name__.lower()}", daemon=True).start()
 
     def drain(self) -> None:
         """End background work and open streams; requests under way finish by themselves."""
         for hook in self.on_drain:
             hook()
-        self.control.stop()
-        self.observer.stop()
+        workers: list[Worker] = [*self.workers, self.control, self.observer]
+        for worker in workers:
+            worker.stop()

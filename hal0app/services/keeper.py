@@ -1,0 +1,171 @@
+"""The keeper: does by itself what slots want (restore, idle unload, pins) and brings back what a wipe took."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from hal0app.core.clock import Clock
+from hal0app.core.journal import Entry
+from hal0app.core.keeping import IdleUnload, Pin, Restore, Task, Use, by_priority, tasks, vanished
+from hal0app.core.lemond_log import Wipe
+from hal0app.core.residency import Link
+from hal0app.core.slot_config import SlotConfig
+from hal0app.errors import Hal0Error
+from hal0app.services.control import Control, Want
+from hal0app.services.leases import Leases
+from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.ports import Lemonade, States
+from hal0app.services.witness import Witness
+
+log = logging.getLogger(__name__)
+
+RESTORE_WAIT_S = 900.0
+FAILURES_IN_A_ROW = 2
+SAME_WIPE_S = 60.0
+PAUSE_AFTER_FAILURE_S = 60.0
+MASS = 2
+
+
+class Keeper:
+    """Works through wipes first, then through the tasks of the latest snapshot. One thing at a time."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        control: Control,
+        leases: Leases,
+        lemonade: Lemonade,
+        store: States,
+        clock: Clock,
+        witness: Witness,
+    ) -> None:
+        self._observer, self._control, self._leases = observer, control, leases
+        self._lemonade, self._store, self._clock, self._witness = lemonade, store, clock, witness
+        self._wipes: deque[Wipe] = deque()
+        self._news = threading.Event()
+        self._stopping = False
+        self._not_before: dict[str, float] = {}
+        self._recent: list[tuple[str | None, float]] = []
+        self._seen = observer.snapshot.seen
+
+    def run(self) -> None:
+        """Work until stopped; what fails is logged and tried again later."""
+        self._observer.subscribe(self._watch)
+        while not self._stopping:
+            self._news.wait()
+            self._news.clear()
+            try:
+                self._work()
+            except Exception:
+                log.exception("the keeper failed")
+
+    def stop(self) -> None:
+        """End `run` after what it is doing."""
+        self._stopping = True
+        self._news.set()
+
+    def wiped(self, wipe: Wipe) -> None:
+        """lemond evicted everything because a load failed: the victims' slots are to come back."""
+        self._wipes.append(wipe)
+        self._news.set()
+
+    def _work(self) -> None:
+        while self._wipes and not self._stopping:
+            self._recover(self._wipes.popleft())
+        snapshot = self._observer.snapshot
+        now = self._clock()
+        for task in tasks(snapshot.configs, snapshot.records, snapshot.seen, self._use, now.tick, now.wall):
+            self._try(task)
+
+    def _use(self, model: str) -> Use:
+        leases = self._leases
+        return Use(leases.in_flight(model), leases.waiting(model), leases.last_used(model))
+
+    # -- tasks
+
+    def _try(self, task: Task) -> None:
+        """Carry out one task; after a failure the same one rests for a minute."""
+        key, tick = repr(task), self._clock().tick
+        if self._not_before.get(key, tick) > tick or self._stopping:
+            return
+        try:
+            self._carry_out(task)
+        except Hal0Error as problem:
+            self._not_before[key] = tick + PAUSE_AFTER_FAILURE_S
+            log.warning("%s: %s", task, problem)
+
+    def _carry_out(self, task: Task) -> None:
+        match task:
+            case Restore(slot):
+                self._control.restore(_want(slot)).wait(RESTORE_WAIT_S)
+            case IdleUnload(slot, minutes):
+                self._control.unload_idle(_want(slot), minutes).wait(RESTORE_WAIT_S)
+            case Pin(model, pinned):
+                self._lemonade.pin(model, pinned)
+                self._observer.poke()
+
+    # -- wipes
+
+    def _recover(self, wipe: Wipe) -> None:
+        """Load the victims' slots again, one by one, by priority; two failures in a row stop it, visibly."""
+        if self._told_already(wipe):
+            return
+        snapshot = self._observer.after(self._clock(), RESTORE_WAIT_S)
+        if snapshot is None:
+            return
+        lost = set(wipe.victims) - {wipe.trigger} - snapshot.seen.models()
+        slots = by_priority([slot for slot in snapshot.configs if slot.enabled and slot.model in lost])
+        restored: list[str] = []
+        failed: list[str] = []
+        in_a_row = 0
+        for slot in slots:
+            if in_a_row == FAILURES_IN_A_ROW:
+                break
+            came_back = self._came_back(slot)
+            (restored if came_back else failed).append(slot.name)
+            in_a_row = 0 if came_back else in_a_row + 1
+        self._tell(wipe, restored, failed, [slot.name for slot in slots[len(restored) + len(failed) :]])
+
+    def _told_already(self, wipe: Wipe) -> bool:
+        """Whether this wipe was told by another source a moment ago (our own load's failure, lemond's log)."""
+        tick = self._clock().tick
+        known = any(one == wipe.trigger and tick - when < SAME_WIPE_S for one, when in self._recent)
+        self._recent = [(wipe.trigger, tick), *((one, when) for one, when in self._recent if tick - when < SAME_WIPE_S)]
+        return known
+
+    def _came_back(self, slot: SlotConfig) -> bool:
+        try:
+            return self._control.restore(_want(slot)).wait(RESTORE_WAIT_S)
+        except Hal0Error as problem:
+            log.warning("slot %s could not be restored: %s", slot.name, problem)
+            return False
+
+    def _tell(self, wipe: Wipe, restored: list[str], failed: list[str], given_up: list[str]) -> None:
+        now = self._clock()
+        data = {"trigger": wipe.trigger, "cause": wipe.cause, "victims": sorted(wipe.victims)}
+        outcome = f"restored: {', '.join(restored) or 'none'}" + (f"; failed: {', '.join(failed)}" if failed else "")
+        message = f"loading {wipe.trigger or 'a model'} failed ({wipe.cause}) and lemond unloaded everything; {outcome}"
+        entry = Entry(
+            now.wall, "evict.nuclear", message, "error", data={**data, "restored": restored, "failed": failed}
+        )
+        self._store.write_journal([entry])
+        stopped = {name: f"slot {name} was not restored after a wipe: two others failed in a row" for name in given_up}
+        self._store.keep_findings("restore.stopped", stopped, now, "keeper")
+
+    # -- wipes that nobody tells of
+
+    def _watch(self, snapshot: Snapshot) -> None:
+        """A mass disappearance that nothing explains is a wipe, unless lemond's log is heard and says nothing."""
+        if snapshot.seen.fresh:
+            lost = vanished(self._seen, snapshot.seen, snapshot.operations)
+            if len(lost) >= MASS and not self._witness.present:
+                self.wiped(Wipe(None, "no cause is known", tuple(sorted(lost)), over=True))
+        if snapshot.seen.fresh or snapshot.seen.link is Link.DOWN:
+            self._seen = snapshot.seen
+        self._news.set()
+
+
+def _want(slot: SlotConfig) -> Want:
+    return Want(slot.model or "", slot)

@@ -1,0 +1,67 @@
+"""A bad model that is loaded behind hal0's back wipes everything; hal0 brings it back, and says what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+import requests
+
+from tests.support.app import App, hal0
+from tests.support.engines import Engine
+from tests.support.waiting import eventually
+
+SLOTS = {
+    "primary": {"type": "llm", "model": "chat-a", "pinned": True, "priority": 90},
+    "embed": {"type": "embedding", "model": "embed-a"},
+    "rerank": {"type": "reranking", "model": "rerank-a", "pinned": True},
+}
+HOLDING = {"chat-a": True, "embed-a": False, "rerank-a": True}
+
+
+@pytest.fixture(scope="module")
+def tiny(start_engine: Callable[..., AbstractContextManager[Engine]]) -> Iterator[Engine]:
+    with start_engine(max_loaded_models=2) as engine:
+        yield engine
+
+
+@pytest.fixture
+def app(tiny: Engine) -> Iterator[App]:
+    with hal0(tiny.url, SLOTS) as running:
+        for name in SLOTS:
+            assert running.post(f"/api/slots/{name}/load?wait=true").status_code == 200
+        yield running
+
+
+def pins(engine: Engine) -> dict[str, bool]:
+    return {name: entry["pinned"] for name, entry in engine.residents().items()}
+
+
+def test_after_a_wipe_every_slot_is_back_with_its_pin_and_the_journal_tells(app: App, tiny: Engine) -> None:
+    failed = requests.post(f"{tiny.url}/v1/load", json={"model_name": "broken"}, timeout=120)
+    assert failed.status_code == 500
+
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+    for name in SLOTS:
+        assert app.slot_is(name, "ready")["evictions"] == 1
+
+    told = app.wait_for(lambda: app.journal(kind="evict.nuclear"), "the journal tells of the wipe")
+    assert len(told) == 1
+    data = told[0]["data"]
+    assert set(data["victims"]) == set(HOLDING)
+    assert (data["restored"], data["failed"]) == (["primary", "embed", "rerank"], [])
+    if data["trigger"] is not None:
+        assert data["trigger"] == "broken"
+        assert "failed to start" in data["cause"]
+
+
+def test_somebody_who_unloads_everything_is_obeyed_where_the_log_is_heard(app: App, tiny: Engine) -> None:
+    requests.post(f"{tiny.url}/v1/unload", json={}, timeout=120).raise_for_status()
+    if tiny.name == "embedded":  # it has no log stream: such a disappearance cannot be told from a wipe
+        eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+        return
+    for name in SLOTS:
+        assert app.slot_is(name, "offline", "evicted")["evictions"] == 1
+    assert app.journal(kind="evict.nuclear") == []
+    assert app.chat("primary").status_code == 200
