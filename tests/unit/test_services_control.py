@@ -1,0 +1,438 @@
+"""services/control and services/acts: one load or unload at a time, joined by any number of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hal0app import errors
+from hal0app.core.operation import Cause, Status
+from hal0app.core.residency import Link
+from hal0app.errors import Hal0Error
+from hal0app.services.control import Want
+from hal0app.services.leases import Lease
+from tests.support.waiting import eventually
+from tests.unit.fakes import Asking, FakeClient, House, slot
+
+REFUSED = errors.error("lemonade.refused", "no memory", upstream_status=500, upstream_type="model_load_error")
+FULL = errors.error("lemonade.refused", "all are pinned", upstream_status=409, upstream_type="slots_pinned_error")
+AWAY = errors.error("lemonade.unavailable", "away")
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    made = House(slot("primary", "m", wait_s=20), slot("second", "n", wait_s=20))
+    made.lemond.capacity = {"llm": 1}
+    with made.running():
+        yield made
+
+
+def want(house: House, model: str = "m") -> Want:
+    return Want(model, next((one for one in house.observer.snapshot.configs if one.model == model), None))
+
+
+def ask(house: House, model: str = "m", wait_s: float = 20, client: FakeClient | None = None) -> Asking:
+    """A request on a thread of its own, which waits by now."""
+    before = house.leases.waiting(model)
+    asking = Asking(lambda: house.control.lease(want(house, model), wait_s, client or FakeClient()))
+    eventually(lambda: not asking.is_alive() or house.leases.waiting(model) > before, "it waits")
+    return asking
+
+
+def lease(house: House, model: str = "m") -> Lease:
+    made = house.control.lease(want(house, model), 20, FakeClient())
+    assert isinstance(made, Lease)
+    return made
+
+
+# -- leases
+
+
+def test_a_resident_model_is_leased_without_a_word_to_lemond(house: House) -> None:
+    house.lemond.put("m")
+    house.look()
+    assert lease(house).resident.model == "m"
+    assert house.lemond.calls == []
+
+
+def test_many_requests_join_one_load(house: House) -> None:
+    house.lemond.gate.clear()
+    them = [ask(house) for _ in range(20)]
+    assert house.lemond.loading.wait(20)
+    house.lemond.gate.set()
+    leases = [one.result() for one in them]
+    assert house.lemond.calls == [("load", "m")]
+    assert {one.resident.pid for one in leases} == {101}
+    assert house.leases.in_flight("m") == 20
+    eventually(lambda: house.state() == "ready")
+    assert [one.kind for one in house.store.told("slot.load")] == ["slot.load"]
+
+
+def test_a_failed_load_fails_all_who_wait_with_its_typed_error(house: House) -> None:
+    house.lemond.failures["m"] = REFUSED
+    house.lemond.gate.clear()
+    them = [ask(house) for _ in range(5)]
+    assert house.lemond.loading.wait(20)
+    house.lemond.gate.set()
+    for one in them:
+        with pytest.raises(Hal0Error, match="'m' could not be loaded: no memory") as problem:
+            one.result()
+        assert problem.value.code == "model.load_failed"
+    assert house.lemond.calls == [("load", "m")]
+    assert (house.leases.waiting("m"), house.leases.in_flight("m")) == (0, 0)
+    eventually(lambda: house.reason() == "load_failed")
+
+
+def test_a_client_that_leaves_while_it_waits_frees_its_place(house: House) -> None:
+    house.lemond.gate.clear()
+    client = FakeClient()
+    leaving, staying = ask(house, client=client), ask(house)
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        leaving.result()
+    assert problem.value.code == "client.gone"
+    assert house.leases.waiting("m") == 1
+    house.lemond.gate.set()
+    staying.result().release()
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_client_that_has_left_already_waits_for_nothing(house: House) -> None:
+    house.lemond.gate.clear()
+    with pytest.raises(Hal0Error, match="closed its connection"):
+        house.control.lease(want(house), 20, FakeClient(gone=True))
+    assert house.leases.waiting("m") == 0
+
+
+def test_a_request_whose_time_is_up_is_told_to_come_back(house: House) -> None:
+    house.lemond.gate.clear()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.lease(want(house), 0.01, FakeClient())
+    assert (problem.value.code, problem.value.retry_after) == ("slot.loading", 10)
+    assert house.leases.waiting("m") == 0
+    house.lemond.gate.set()
+    eventually(lambda: "m" in house.lemond.held, "the load goes on")
+    assert house.leases.in_flight("m") == 0
+
+
+def test_requests_left_over_after_a_job_get_a_load_of_their_own(house: House) -> None:
+    house.leases.take(None, "m")
+    house.control.load(want(house, "n"), "ann").wait(20)
+    eventually(lambda: ("load", "m") in house.lemond.calls and house.leases.waiting("m") == 0)
+
+
+def test_stopping_tells_everybody_who_waits(house: House) -> None:
+    house.lemond.gate.clear()
+    them = [ask(house), ask(house, "n")]
+    house.control.stop()
+    for one in them:
+        with pytest.raises(Hal0Error) as problem:
+            one.result()
+        assert problem.value.code == "system.stopping"
+
+
+def test_a_fault_of_our_own_does_not_end_the_worker(house: House) -> None:
+    house.lemond.failures["m"] = ZeroDivisionError()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.lease(want(house), 20, FakeClient())
+    assert problem.value.code == "system.internal"
+    del house.lemond.failures["m"]
+    lease(house, "n").release()
+
+
+# -- acts
+
+
+def test_never_two_acts_at_once(house: House) -> None:
+    house.lemond.capacity = {"llm": 2}
+
+    def served(model: str) -> None:
+        for _ in range(3):
+            lease(house, model).release()
+
+    for one in [Asking(lambda model=model: served(model)) for model in ("m", "n", "o", "m", "n", "o")]:
+        one.result()
+    assert house.lemond.most_busy == 1
+
+
+def test_a_victim_is_drained_and_unloaded_before_the_load(house: House) -> None:
+    first = lease(house, "m")
+    asking = ask(house, "n")
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    assert house.lemond.calls == [("load", "m")]
+    late = ask(house, "m")
+    first.release()
+    asking.result().release()
+    assert house.lemond.calls[:3] == [("load", "m"), ("unload", "m"), ("load", "n")]
+    late.result().release()
+    (displaced, *_) = house.store.told("evict.displaced")
+    assert (displaced.slot, displaced.data["displaced_by"]) == ("primary", "n")
+
+
+def test_the_victim_is_the_least_recently_used_by_us(house: House) -> None:
+    house.lemond.capacity = {"llm": 2}
+    lease(house, "m").release()
+    lease(house, "n").release()
+    lease(house, "m").release()
+    lease(house, "o").release()
+    assert ("unload", "n") in house.lemond.calls
+    assert ("unload", "m") not in house.lemond.calls
+
+
+def test_a_displaced_slot_says_so(house: House) -> None:
+    lease(house, "m").release()
+    lease(house, "n").release()
+    eventually(lambda: house.reason() == "displaced")
+    record = house.observer.snapshot.record("primary")
+    assert record.message == "evicted to make room for n (auto-reloads on next request)"
+    assert (record.loads, record.evictions) == (1, 1)
+
+
+def test_when_all_are_pinned_nothing_is_touched(house: House) -> None:
+    house.lemond.put("m", pinned=True)
+    house.look()
+    with pytest.raises(Hal0Error, match="Unpin one of: m") as problem:
+        lease(house, "n")
+    assert (problem.value.code, problem.value.details) == ("pool.all_pinned", {"models": ["m"]})
+    assert house.lemond.calls == []
+    house.look()
+    assert house.state("second") == "offline"
+
+
+def test_a_slots_pin_protects_even_what_lemond_does_not_know_pinned(house: House) -> None:
+    house.folder.put(slot("primary", "m", pinned=True))
+    house.lemond.put("m")
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "n")
+    assert problem.value.code == "pool.all_pinned"
+
+
+def test_lemonds_own_refusal_for_pins_is_no_fault_of_the_model(house: House) -> None:
+    house.lemond.failures["m"] = FULL
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "m")
+    assert problem.value.code == "pool.all_pinned"
+    house.look()
+    assert house.state() == "offline"
+
+
+def test_a_victim_that_stays_busy_is_left_loaded_and_opened_again(house: House) -> None:
+    house.folder.put(slot("second", "n", wait_s=0.05))
+    held = lease(house, "m")
+    house.look()
+    with pytest.raises(Hal0Error, match="'m' still answers requests") as problem:
+        lease(house, "n")
+    assert problem.value.code == "slot.loading"
+    assert house.lemond.calls == [("load", "m")]
+    lease(house, "m").release()
+    held.release()
+
+
+def test_a_failed_load_records_whom_it_took_along(house: House) -> None:
+    house.lemond.capacity = {"llm": 4, "embedding": 4}
+    house.lemond.put("n")
+    house.lemond.put("o")
+    house.look()
+    house.lemond.failures["m"], house.lemond.wipes = REFUSED, True
+    with pytest.raises(Hal0Error):
+        lease(house, "m")
+    (told,) = house.store.told("slot.load")
+    assert told.data["victims"] == ["n", "o"]
+    assert told.level == "error"
+
+
+def test_a_lemond_that_went_away_in_a_load_is_no_fault_of_the_model(house: House) -> None:
+    house.lemond.failures["m"] = AWAY
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "m")
+    assert problem.value.code == "lemonade.unavailable"
+    house.look()
+    assert house.state() == "offline"
+
+
+def test_nothing_is_loaded_while_nothing_answers(house: House) -> None:
+    house.lemond.link = Link.DOWN
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "m")
+    assert problem.value.code == "lemonade.unavailable"
+    assert house.lemond.calls == []
+
+
+def test_a_silent_lemond_is_waited_for(house: House) -> None:
+    house.lemond.link = Link.BUSY
+    asking = ask(house)
+    house.look()
+    assert house.lemond.calls == []
+    house.lemond.link = Link.UP
+    asking.result().release()
+
+
+def test_a_model_loaded_by_somebody_else_meanwhile_is_not_loaded_again(house: House) -> None:
+    house.lemond.link = Link.BUSY
+    asking = ask(house)
+    house.lemond.put("m")
+    house.lemond.link = Link.UP
+    asking.result().release()
+    assert house.lemond.calls == []
+
+
+def test_a_buried_loading_is_unloaded_before_it_is_loaded_anew(house: House) -> None:
+    dead = house.lemond.put("m")
+    house.look()
+    house.leases.bury(dead)
+    assert lease(house).resident.address != dead.address
+    assert house.lemond.calls == [("unload", "m"), ("load", "m")]
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (None, "model.unknown"),
+        ({"id": "m", "downloaded": False}, "model.not_downloaded"),
+        ({"id": "m", "labels": ["embeddings"]}, "model.type_mismatch"),
+    ],
+    ids=["unknown", "not-downloaded", "of-another-type"],
+)
+def test_a_load_that_cannot_succeed_never_reaches_lemond(house: House, row: dict[str, Any] | None, code: str) -> None:
+    house.lemond.rows.pop("m")
+    if row is not None:
+        house.lemond.rows["m"] = row
+    house.lemond.put("n")
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "m")
+    assert problem.value.code == code
+    assert house.lemond.calls == []
+    assert "n" in house.lemond.held
+
+
+def test_a_load_carries_the_slots_options(house: House) -> None:
+    house.folder.put(slot("primary", "m", ctx_size=512, pinned=True, device="cpu"))
+    house.look()
+    lease(house).release()
+    assert house.lemond.bodies == [
+        {
+            "model_name": "m",
+            "pinned": True,
+            "ctx_size": 512,
+            "llamacpp_args": "--parallel 1 --alias m",
+            "llamacpp_backend": "cpu",
+        }
+    ]
+
+
+def test_a_load_is_an_operation_from_its_start_to_its_end(house: House) -> None:
+    house.lemond.gate.clear()
+    job = house.control.load(want(house), "ann")
+    assert house.lemond.loading.wait(20)
+    eventually(lambda: house.state() == "starting")
+    running = house.store.operation(job.id)
+    assert running is not None
+    assert (running.status, running.slot, running.cause, running.owner) == (
+        Status.RUNNING,
+        "primary",
+        Cause("operator", "ann"),
+        "test",
+    )
+    house.lemond.gate.set()
+    assert job.wait(20)
+    ended = house.store.operation(job.id)
+    assert ended is not None
+    assert (ended.status, set(ended.result)) == (Status.DONE, {"load_ms"})
+
+
+# -- people
+
+
+def test_a_person_unloads_and_the_slot_says_who(house: House) -> None:
+    lease(house).release()
+    assert house.control.unload(want(house), "ann").wait(20)
+    eventually(lambda: house.reason() == "operator")
+    assert house.observer.snapshot.record("primary").message == "unloaded by ann"
+    assert house.observer.snapshot.record("primary").evictions == 0
+
+
+def test_the_unload_of_a_busy_model_is_bounded_and_leaves_it_loaded(house: House) -> None:
+    house.folder.put(slot("primary", "m", wait_s=0.05))
+    house.look()
+    held = lease(house)
+    with pytest.raises(Hal0Error) as problem:
+        house.control.unload(want(house), "ann").wait(20)
+    assert (problem.value.code, problem.value.retry_after) == ("slot.loading", 10)
+    assert "m" in house.lemond.held
+    eventually(lambda: house.state() == "ready")
+    held.release()
+
+
+def test_an_unload_of_what_is_not_loaded_is_fine(house: House) -> None:
+    assert house.control.unload(want(house), "ann").wait(20)
+    house.look()
+    assert house.state() == "offline"
+
+
+def test_a_request_during_an_unload_is_served_by_the_load_after_it(house: House) -> None:
+    held = lease(house)
+    job = house.control.unload(want(house), "ann")
+    eventually(lambda: house.state() == "unloading")
+    late = ask(house)
+    held.release()
+    assert job.wait(20)
+    late.result().release()
+    assert house.lemond.calls == [("load", "m"), ("unload", "m"), ("load", "m")]
+
+
+def test_people_who_ask_for_the_same_thing_join_one_job(house: House) -> None:
+    house.lemond.gate.clear()
+    one, two = house.control.load(want(house), "ann"), house.control.load(want(house), "bob")
+    assert one is two
+    house.lemond.gate.set()
+    assert one.wait(20)
+    assert house.control.load(want(house), "ann") is not one
+
+
+def swapped(house: House, model: str = "o") -> tuple[Any, list[str]]:
+    kept: list[str] = []
+    changed = slot("primary", model, wait_s=20)
+    job = house.control.swap(Want("m", changed), model, "ann", keep=lambda: kept.append(model))
+    return job, kept
+
+
+def test_a_swap_unloads_the_old_loads_the_new_and_is_kept(house: House) -> None:
+    lease(house).release()
+    job, kept = swapped(house)
+    assert job.wait(20)
+    assert kept == ["o"]
+    assert house.lemond.calls[1:] == [("unload", "m"), ("load", "o")]
+
+
+def test_a_swap_to_a_model_that_does_not_load_brings_the_old_one_back(house: House) -> None:
+    lease(house).release()
+    house.lemond.failures["o"] = REFUSED
+    job, kept = swapped(house)
+    with pytest.raises(Hal0Error) as problem:
+        job.wait(20)
+    assert problem.value.code == "model.load_failed"
+    assert kept == []
+    assert set(house.lemond.held) == {"m"}
+    eventually(lambda: house.state() == "ready")
+
+
+def test_a_swap_to_a_model_nobody_knows_leaves_the_old_one_alone(house: House) -> None:
+    lease(house).release()
+    job, kept = swapped(house, "unknown")
+    with pytest.raises(Hal0Error) as problem:
+        job.wait(20)
+    assert (problem.value.code, kept) == ("model.unknown", [])
+    assert house.lemond.calls == [("load", "m")]
+
+
+def test_a_swap_of_a_model_that_was_not_loaded_brings_nothing_back(house: House) -> None:
+    house.lemond.failures["o"] = REFUSED
+    job, _ = swapped(house)
+    with pytest.raises(Hal0Error):
+        job.wait(20)
+    assert house.lemond.calls == [("load", "o")]

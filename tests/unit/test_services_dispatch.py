@@ -1,0 +1,423 @@
+"""services/dispatch: where a request goes, what is replayed and what is not, and what a client is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hal0app.core.endpoints import BY_NAME
+from hal0app.core.headers import value
+from hal0app.core.residency import Link
+from hal0app.core.slot import Broken
+from hal0app.core.upstream import Aborted, Silent, Unreached
+from hal0app.core.upstream import Broken as BrokenOff
+from hal0app.errors import Hal0Error
+from hal0app.services.dispatch import Answer, Ask
+from tests.support.waiting import eventually
+from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
+
+STREAM = "text/event-stream"
+GONE = b'data: {"error": {"type": "model_not_loaded", "message": "gone"}}\n\n'
+EVENT = b'data: {"choices": []}\n\n'
+LOST = b'{"error": {"type": "backend_error", "message": "reset", "details": {"code": "backend_unavailable"}}}'
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    made = House(
+        slot("primary", "m", default=True),
+        slot("through", "n", path="lemond"),
+        slot("embed", "e", type="embedding"),
+        slot("off", "x", enabled=False),
+        slot("empty", None),
+        Broken("bad", "broken"),
+        models=[
+            *({"id": one} for one in ("m", "n", "o")),
+            {"id": "e", "labels": ["embeddings"]},
+            {"id": "far", "downloaded": False},
+        ],
+    )
+    for model in ("m", "n", "o", "e"):
+        made.lemond.put(model)
+    with made.running():
+        yield made
+
+
+def request(payload: dict[str, Any] | None = None) -> Ask:
+    payload = {"messages": ["hi"], **(payload or {})}
+    return Ask("POST", "chat/completions", [("X-A", "1"), ("Host", "x")], json.dumps(payload).encode(), payload)
+
+
+def serve(house: House, model: str = "primary", *, path: str = "chat/completions", client: Any = None) -> Answer:
+    return house.dispatch.serve(BY_NAME[path], request({"model": model}), client or FakeClient())
+
+
+def refused(house: House, model: str, **how: Any) -> Hal0Error:
+    with pytest.raises(Hal0Error) as problem:
+        serve(house, model, **how)
+    return problem.value
+
+
+def explained(answer: Answer) -> dict[str, str]:
+    return {name[7:]: told for name, told in answer.headers if name.startswith("X-Hal0-")}
+
+
+# -- where it goes
+
+
+def test_a_slots_request_goes_straight_to_its_backend_with_the_models_own_name(house: House) -> None:
+    house.upstream.script = [FakeReply(200, "application/json", b"{", b"}")]
+    answer = serve(house)
+    ((base, method, path, headers, body),) = house.upstream.sent
+    assert (base, method, path) == (house.lemond.held["m"].backend_url, "POST", "/chat/completions")
+    assert headers == [("X-A", "1")]
+    assert json.loads(body) == {"messages": ["hi"], "model": "m"}
+    told = explained(answer)
+    assert (told["Slot"], told["Model"], told["Route"], told["Path"]) == ("primary", "m", "slot", "direct")
+    assert "Replayed" not in told
+    assert b"".join(answer) == b"{}"
+    answer.close()
+
+
+def test_a_body_that_names_the_model_already_is_not_touched(house: House) -> None:
+    sent = request({"model": "m"})
+    house.dispatch.serve(BY_NAME["chat/completions"], sent, FakeClient()).close()
+    assert house.upstream.sent[0][4] is sent.body
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [("through", "chat/completions"), ("primary", "responses"), ("primary", "messages"), ("o", "chat/completions")],
+    ids=["a-slot-that-wants-it", "an-endpoint-llama-cpp-lacks", "another-such-endpoint", "a-model-without-a-slot"],
+)
+def test_these_go_through_lemond(house: House, model: str, path: str) -> None:
+    answer = serve(house, model, path=path)
+    assert house.upstream.sent[0][:3] == (LEMOND, "POST", f"/v1/{path}")
+    assert explained(answer)["Path"] == "lemond"
+    answer.close()
+
+
+@pytest.mark.parametrize("facts", [{"recipe": "flm"}, {"backend_url": ""}], ids=["another-recipe", "no-address"])
+def test_a_backend_that_cannot_be_reached_directly_is_reached_through_lemond(house: House, facts: Any) -> None:
+    house.lemond.put("m", **facts)
+    house.look()
+    serve(house).close()
+    assert house.upstream.sent[0][0] == LEMOND
+
+
+def test_no_model_is_the_default_slot(house: House) -> None:
+    answer = house.dispatch.serve(BY_NAME["chat/completions"], request(), FakeClient())
+    assert explained(answer)["Slot"] == "primary"
+    answer.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("off", "slot.disabled"),
+        ("empty", "slot.no_model"),
+        ("embed", "model.type_mismatch"),
+        ("e", "model.type_mismatch"),
+        ("unknown", "dispatch.no_route"),
+        ("far", "model.not_downloaded"),
+        ("bad", "slot.error"),
+    ],
+)
+def test_a_request_that_cannot_be_served_is_refused_and_nothing_is_sent(house: House, model: str, code: str) -> None:
+    problem = refused(house, model)
+    assert (problem.code, problem.param) == (code, "model")
+    assert house.upstream.sent == []
+    assert house.lemond.calls == []
+
+
+def test_a_slot_in_error_is_refused_with_its_cause_and_no_hint_to_retry(house: House) -> None:
+    house.lemond.drop("m")
+    house.look()
+    house.lemond.failures["m"] = Hal0Error("lemonade.refused", "bad file")
+    assert refused(house, "primary").code == "model.load_failed"
+    eventually(lambda: house.state() == "error")
+    problem = refused(house, "primary")
+    assert (problem.code, problem.retry_after) == ("slot.error", None)
+    assert "loading m failed" in problem.message
+
+
+def test_a_model_no_slot_claims_cannot_be_told_of_while_lemond_is_down(house: House) -> None:
+    house.lemond.link = Link.DOWN
+    assert refused(house, "never-heard-of").code == "lemonade.unavailable"
+
+
+def test_a_warm_slot_is_served_while_lemond_is_silent(house: House) -> None:
+    house.lemond.link = Link.BUSY
+    house.look()
+    serve(house).close()
+    assert house.upstream.sent[0][0].startswith("http://child")
+
+
+# -- leases
+
+
+def test_an_answer_holds_its_lease_until_it_is_closed(house: House) -> None:
+    house.upstream.script = [FakeReply(200, "application/json", b"x")]
+    answer = serve(house)
+    assert house.leases.in_flight("m") == 1
+    assert b"".join(answer) == b"x"
+    assert house.leases.in_flight("m") == 1
+    answer.close()
+    answer.close()
+    assert house.leases.in_flight("m") == 0
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [(Silent("late"), "upstream.timeout"), (Aborted(), "client.gone")],
+    ids=["silent", "aborted"],
+)
+def test_a_request_that_failed_before_its_answer_is_not_replayed_and_gives_its_lease_back(
+    house: House, problem: Exception, code: str
+) -> None:
+    house.upstream.script = [problem]
+    assert refused(house, "primary").code == code
+    assert len(house.upstream.sent) == 1
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_fault_of_our_own_gives_the_lease_back(house: House) -> None:
+    house.upstream.script = [ZeroDivisionError()]
+    with pytest.raises(ZeroDivisionError):
+        serve(house)
+    assert house.leases.in_flight("m") == 0
+
+
+# -- replays
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Unreached("refused"),
+        BrokenOff("nonsense"),
+        FakeReply(200, STREAM, GONE),
+        FakeReply(200, STREAM, b": ping\n\n", GONE[:9], GONE[9:]),
+        FakeReply(200, STREAM, BrokenOff("cut")),
+        FakeReply(404, "application/json", LOST[:20], LOST[20:]),
+    ],
+    ids=["refused", "nonsense", "first-event-error", "error-in-pieces", "cut-before-an-event", "error-status"],
+)
+def test_a_model_that_is_gone_is_loaded_and_the_request_sent_again(house: House, first: Any) -> None:
+    def lose(_: FakeCall) -> Any:
+        house.lemond.drop("m")
+        return first
+
+    house.upstream.script = [lose, FakeReply(200, STREAM, EVENT)]
+    answer = serve(house)
+    assert (answer.status, b"".join(answer), explained(answer)["Replayed"]) == (200, EVENT, "1")
+    assert [one[4] for one in house.upstream.sent] == [house.upstream.sent[0][4]] * 2
+    assert house.upstream.sent[0][0] != house.upstream.sent[1][0]
+    assert ("load", "m") in house.lemond.calls
+    answer.close()
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_refused_backend_is_proof_of_a_crash(house: House) -> None:
+    def lose(_: FakeCall) -> Any:
+        house.lemond.drop("m")
+        return Unreached("refused")
+
+    house.upstream.script = [lose, FakeReply()]
+    serve(house).close()
+    assert ("m", "crashed") in house.store.evidence
+
+
+def test_a_backend_that_lemond_still_believes_in_is_loaded_anew(house: House) -> None:
+    before = house.lemond.held["m"]
+    house.upstream.script = [Unreached("refused"), FakeReply()]
+    serve(house).close()
+    assert house.lemond.calls == [("unload", "m"), ("load", "m")]
+    assert house.upstream.sent[1][0] != before.backend_url
+
+
+def test_a_model_that_is_gone_twice_is_an_error(house: House) -> None:
+    house.upstream.script = [Unreached("refused")]
+    problem = refused(house, "primary")
+    assert (problem.code, problem.retry_after, len(house.upstream.sent)) == ("model.gone", 5, 2)
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_lemond_that_refuses_the_connection_is_unavailable_and_not_asked_twice(house: House) -> None:
+    house.upstream.script = [Unreached("refused")]
+    assert refused(house, "through").code == "lemonade.unavailable"
+    assert len(house.upstream.sent) == 1
+    assert house.store.evidence == {}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FakeReply(400, "application/json", b'{"error": {"type": "invalid_request", "message": "too long"}}'),
+        FakeReply(500, "text/plain", b"oops"),
+        FakeReply(200, STREAM, b'data: {"error": {"type": "server_error"}}\n\n'),
+        FakeReply(200, "application/json", LOST),
+        FakeReply(200, STREAM, b": ping\n\n"),
+        FakeReply(200, STREAM),
+    ],
+    ids=["bad-request", "no-json", "other-event", "200-with-a-lost-body", "comments-only", "empty-stream"],
+)
+def test_other_errors_pass_as_they_are(house: House, reply: FakeReply) -> None:
+    house.upstream.script = [reply]
+    answer = serve(house)
+    body = b"".join(answer)
+    assert (answer.status, len(house.upstream.sent)) == (reply.status, 1)
+    assert body == b"".join(one for one in reply._pieces)
+    answer.close()
+    assert reply.closed
+
+
+def test_nothing_is_replayed_after_the_first_event(house: House) -> None:
+    house.upstream.script = [FakeReply(200, STREAM, EVENT, EVENT, BrokenOff("reset"))]
+    answer = serve(house)
+    sent = b"".join(answer)
+    assert sent.startswith(EVENT + EVENT + b"data: ")
+    told = json.loads(sent[len(EVENT + EVENT) + 6 :])
+    assert told["error"]["code"] == "upstream.protocol"
+    assert b"[DONE]" not in sent
+    assert len(house.upstream.sent) == 1
+    answer.close()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(EVENT, b"data: {", BrokenOff("reset")), (EVENT, EVENT[:-1], Silent("late"))],
+    ids=["in-an-event", "one-byte-short"],
+)
+def test_a_stream_cut_inside_an_event_is_cut_for_the_client_too(house: House, pieces: Any) -> None:
+    house.upstream.script = [FakeReply(200, STREAM, *pieces)]
+    answer = serve(house)
+    with pytest.raises((BrokenOff, Silent)):
+        list(answer)
+    answer.close()
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_plain_body_cut_short_is_cut_for_the_client_too(house: House) -> None:
+    house.upstream.script = [FakeReply(200, "application/json", b'{"a": 1}\n\n', BrokenOff("reset"))]
+    answer = serve(house)
+    with pytest.raises(BrokenOff):
+        list(answer)
+    answer.close()
+
+
+def test_the_pieces_of_a_stream_pass_byte_for_byte(house: House) -> None:
+    pieces = [b": ping\n\n", EVENT[:5], EVENT[5:] + EVENT[:3], EVENT[3:], b"data: [DONE]\n\n"]
+    house.upstream.script = [FakeReply(200, STREAM, *pieces)]
+    answer = serve(house)
+    assert answer.streams
+    assert b"".join(answer) == b"".join(pieces)
+    answer.close()
+
+
+# -- the client
+
+
+def test_a_client_that_leaves_while_the_backend_thinks_ends_the_call(house: House) -> None:
+    client = FakeClient()
+
+    def think(call: FakeCall) -> Any:
+        assert call.aborted.wait(20)
+        return Aborted()
+
+    house.upstream.script = [think]
+    asking = Asking(lambda: serve(house, client=client))
+    eventually(lambda: house.upstream.calls and client.callbacks, "the request is under way")
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_client_that_leaves_before_the_first_event_ends_the_call(house: House) -> None:
+    client = FakeClient()
+
+    def think(call: FakeCall) -> FakeReply:
+        return FakeReply(200, STREAM, lambda: Aborted() if call.aborted.wait(20) else EVENT)
+
+    house.upstream.script = [think]
+    asking = Asking(lambda: serve(house, client=client))
+    eventually(lambda: house.upstream.calls and client.callbacks, "the request is under way")
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_client_that_leaves_in_the_middle_of_the_answer_ends_the_call(house: House) -> None:
+    client = FakeClient()
+    house.upstream.script = [FakeReply(200, STREAM, EVENT, EVENT)]
+    answer = serve(house, client=client)
+    client.leave()
+    assert house.upstream.calls[0].aborted.is_set()
+    answer.close()
+
+
+def test_a_client_is_watched_no_more_once_its_answer_is_closed(house: House) -> None:
+    client = FakeClient()
+    serve(house, client=client).close()
+    assert client.callbacks == []
+
+
+def test_a_client_that_leaves_while_the_model_loads_is_gone(house: House) -> None:
+    house.lemond.drop("m")
+    house.look()
+    house.lemond.gate.clear()
+    client = FakeClient()
+    asking = Asking(lambda: serve(house, client=client))
+    eventually(lambda: house.leases.waiting("m") and client.callbacks)
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    assert house.upstream.sent == []
+
+
+# -- what falls through
+
+
+def test_another_request_passes_to_lemond_as_it_came(house: House) -> None:
+    house.upstream.script = [FakeReply(200, "application/json", b"x", b"y")]
+    body = iter([b"a"])
+    ask = Ask("POST", "/v1/audio/speech?x=1", [("Content-Length", "9"), ("X-A", "1"), ("Origin", "o")], body, length=1)
+    answer = house.dispatch.forward(ask, FakeClient())
+    assert house.upstream.sent == [
+        (LEMOND, "POST", "/v1/audio/speech?x=1", [("X-A", "1"), ("Content-Length", "1")], body)
+    ]
+    assert b"".join(answer) == b"xy"
+    assert (value(answer.headers, "x-hal0-route"), value(answer.headers, "x-hal0-path")) == ("fallback", "lemond")
+    answer.close()
+
+
+def test_what_falls_through_is_not_judged_by_its_first_event(house: House) -> None:
+    house.upstream.script = [FakeReply(200, STREAM, GONE)]
+    answer = house.dispatch.forward(Ask("GET", "/v1/stats", []), FakeClient())
+    assert b"".join(answer) == GONE
+    answer.close()
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (Unreached("refused"), "lemonade.unavailable"),
+        (BrokenOff("x"), "upstream.protocol"),
+        (Silent("x"), "upstream.timeout"),
+        (Aborted(), "client.gone"),
+    ],
+    ids=lambda told: type(told).__name__ if isinstance(told, Exception) else None,
+)
+def test_what_falls_through_and_fails_is_told_and_never_sent_twice(house: House, problem: Exception, code: str) -> None:
+    house.upstream.script = [problem]
+    with pytest.raises(Hal0Error) as told:
+        house.dispatch.forward(Ask("GET", "/v1/stats", []), FakeClient())
+    assert (told.value.code, len(house.upstream.sent)) == (code, 1)
