@@ -97,8 +97,43 @@ CODES: dict[str, Code] = {
     "pool.all_pinned": Code(409, SlotError, "Every resident model of this type is pinned, so nothing can make room."),
     "model.not_downloaded": Code(409, SlotError, "Lemonade knows the model, but its files are not on this machine."),
     "model.unknown": Code(404, SlotError, "Lemonade does not know the slot's model."),
+    "model.corrupt": Code(409, SlotError, "The model's file is damaged or incomplete; pull it again."),
+    "model.context_exceeded": Code(409, SlotError, "The slot's ctx_size is more than the model takes."),
+    "model.quarantined": Code(
+        409, SlotError, "The model failed to load and is kept out until its slot changes or a person clears it."
+    ),
+    "backend.not_installed": Code(
+        409, SlotError, "No backend that the slot's device needs is installed; the message says how."
+    ),
+    "args.reserved": Code(409, SlotError, "The slot's llamacpp_args hold a flag that hal0 or Lemonade sets itself."),
+    "args.unknown": Code(409, SlotError, "The slot's llamacpp_args hold a flag that this llama-server does not have."),
+    "memory.insufficient": Code(
+        409, SlotError, "The model would not fit into the free memory; details: needs, free, would_free."
+    ),
+    "npu.busy": Code(409, SlotError, "Another model holds the NPU."),
     "model.load_failed": Code(502, LemonadeError, "Lemonade could not load the model."),
     "model.gone": Code(503, LemonadeError, "The model vanished twice while serving one request."),
+    "model.in_use": Code(
+        409, SlotError, "The model is loaded, or an enabled slot names it; `?force=true` deletes it all the same."
+    ),
+    "model.local_file": Code(
+        409, SlotError, "The model is a file that a person put there; Lemonade does not delete it."
+    ),
+    "model.pull_failed": Code(
+        502, LemonadeError, "Lemonade refused to download the model; the message has its reason."
+    ),
+    "model.delete_failed": Code(502, LemonadeError, "Lemonade could not delete the model; the message has its reason."),
+    "download.not_found": Code(404, CallerError, "Lemonade lists no download of this id."),
+    "backend.unknown": Code(404, CallerError, "Lemonade has no backend of this name."),
+    "backend.unsupported": Code(
+        409, SlotError, "The backend cannot be installed on this machine; the message has Lemonade's reason."
+    ),
+    "backend.manual": Code(
+        409, SlotError, "Installing the backend needs work on the host; details: action, the page that says what."
+    ),
+    "backend.install_failed": Code(
+        502, LemonadeError, "Lemonade refused to install the backend; the message has its reason."
+    ),
     "lemonade.unavailable": Code(503, LemonadeError, "Lemonade does not answer."),
     "lemonade.refused": Code(502, LemonadeError, "Lemonade answered a control call with an error."),
     "upstream.timeout": Code(

@@ -11,7 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
 from hal0app.adapters.keys import lemonade_key
-from hal0app.adapters.lemonade import LemonadeClient
+from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.settings_file import load_settings
@@ -21,15 +21,19 @@ from hal0app.adapters.upstream import HttpUpstream
 from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import control as control_api
 from hal0app.api import errors as api_errors
+from hal0app.api import models as models_api
 from hal0app.api import security, v1
 from hal0app.services.acts import Acts
+from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.hal0 import Hal0
+from hal0app.services.downloads import Downloads
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
+from hal0app.services.models import Models
 from hal0app.services.slots import Slots
 from hal0app.services.witness import Witness
 from hal0app.web import mount
@@ -54,7 +58,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     files = SlotFiles(where.slots)
     probe = Probe(url, clock.now, settings.observer.timeout_s, key, host.lemond_boot)
     observer = Observer(probe, files, store, clock.now, settings.observer.period_s)
-    lemonade = LemonadeClient(url, key)
+    lemonade = LemonadeLibrary(url, key)
     catalogue = Catalogue(lemonade, clock.now)
     leases = Leases(clock.now)
     wait_s = settings.dispatch.wait_s
@@ -69,6 +73,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     slots = Slots(files, observer, control, leases, store, clock.now)
     return Hal0(
         settings=settings,
+    downloads = Downloads(lemonade, catalogue, store, clock.now)
         clock=clock.now,
         observer=observer,
         control=control,
@@ -76,7 +81,10 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         slots=slots,
         dispatch=dispatch,
         store=store,
-        workers=[witness, keeper],
+        models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now),
+        downloads=downloads,
+        backends=Backends(lemonade, downloads, store, clock.now),
+        workers=[witness, keeper, downloads],
         on_start=[WorkerLock(where.lock).take],
     )
 
@@ -88,7 +96,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
-    for blueprint in (v1.bp, control_api.bp):
+    for blueprint in (v1.bp, control_api.bp, models_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)
     return app

@@ -19,6 +19,8 @@ BACKENDS: dict[Device | None, tuple[str, ...]] = {
     None: (),
 }
 
+LOCAL_SOURCES = frozenset({"extra_models_dir", "local_path"})
+
 
 @dataclass(frozen=True)
 class Model:
@@ -32,6 +34,12 @@ class Model:
     checkpoint: str = ""
     size_gb: float | None = None
     context: int | None = None
+    source: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a file that a person put there, which Lemonade refuses to delete (after unloading it)."""
+        return self.source in LOCAL_SOURCES
 
 
 def read_model(row: Mapping[str, Any]) -> Model:
@@ -46,6 +54,7 @@ def read_model(row: Mapping[str, Any]) -> Model:
         checkpoint=row.get("checkpoint") or "",
         size_gb=row.get("size"),
         context=row.get("max_context_window") or row.get("context_length"),
+        source=row.get("source") or "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -15,6 +16,15 @@ View = Callable[[Engine, Request], Answer | Stream]
 PREFIXES = ("/v1/", "/v0/", "/api/v1/", "/api/v0/")
 TYPES = ("classification", "embedding", "image", "llm", "reranking", "transcription", "tts")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+# Why lemond does not delete the files of a source.
+UNDELETABLE = {
+    "extra_models_dir": (
+        "Cannot delete extra models via API. Models in --extra-models-dir are user-managed. "
+        "Delete the file directly from: {path}"
+    ),
+    "local_path": "Could not find models-- directory in path: {path}",
+}
 
 ENDPOINTS = {
     "chat/completions": Endpoint("/v1/chat/completions", only_llm=True),
@@ -155,15 +165,37 @@ def pull(engine: Engine, request: Request) -> Answer:
 
 
 def delete(engine: Engine, request: Request) -> Answer:
+    """Like lemond, it unloads first and then refuses for a file that it did not download, which is every one here."""
     body = request.json()
     name = str(body.get("model_name") or body.get("model")) if isinstance(body, dict) else ""
-    if engine.catalogue.find(name) is None:
+    found = engine.catalogue.find(name)
+    if found is None:
         raise errors.plain(422, f"Model not found: {name}")
-    raise errors.plain(500, f"The embedded engine deletes no files: remove '{name}' by hand and restart it")
+    with contextlib.suppress(errors.EngineError):
+        engine.router.unload(name)
+    raise errors.plain(500, UNDELETABLE.get(found.source, "Cannot delete {path}").format(path=found.path))
+
+
+def control_download(engine: Engine, request: Request) -> Answer:
+    """There is no download to control; to remove one that is not there is no error."""
+    body = request.json()
+    if not isinstance(body, dict) or not body.get("id") or not body.get("action"):
+        raise errors.plain(400, "Both 'id' and 'action' are required")
+    if body["action"] == "remove":
+        return as_json({"status": "ok", "missing": True})
+    raise errors.plain(404, "Download not found")
 
 
 def install(engine: Engine, request: Request) -> Answer:
-    raise errors.plain(400, "The embedded engine installs no backends: its own llama.cpp is the only one")
+    """Its own llama.cpp is there already, and nothing else can be had."""
+    body = request.json()
+    wanted = {key: body.get(key) for key in ("backend", "recipe")} if isinstance(body, dict) else {}
+    if not all(wanted.values()):
+        raise errors.plain(400, "Both 'recipe' and 'backend' are required")
+    name = f"{wanted['recipe']}:{wanted['backend']}"
+    if name == "llamacpp:system":
+        return as_json({**wanted, "status": "success"})
+    raise errors.plain(400, f"Cannot install {name} on this system: it is not part of the embedded engine", **wanted)
 
 
 # --- inference --------------------------------------------------------------------------------------------------
@@ -199,6 +231,7 @@ PREFIXED: dict[tuple[str, str], View] = {
     ("GET", "downloads"): downloads,
     ("POST", "load"): load,
     ("POST", "unload"): unload,
+    ("POST", "downloads/control"): control_download,
     ("POST", "pull"): pull,
     ("POST", "delete"): delete,
     ("POST", "install"): install,

@@ -9,9 +9,12 @@ from typing import Protocol
 
 from hal0app.core.clock import Clock
 from hal0app.core.settings import Settings
+from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
+from hal0app.services.downloads import Downloads
+from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
 from hal0app.services.slots import Slots
@@ -36,6 +39,9 @@ class Hal0:
     slots: Slots
     dispatch: Dispatch
     store: States
+    models: Models
+    downloads: Downloads
+    backends: Backends
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

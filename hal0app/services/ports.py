@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from hal0app.core.backends import Backend
 from hal0app.core.clock import Moment
 from hal0app.core.journal import Entry
+from hal0app.core.memory import HostMemory, ProcessMemory
+from hal0app.core.model_file import ModelFile
 from hal0app.core.operation import Evidence, Operation
 from hal0app.core.reconcile import Past
 from hal0app.core.residency import Observation
@@ -59,6 +62,18 @@ class Lemonade(Protocol):
     def installed_backends(self, recipe: str) -> frozenset[str]: ...
 
 
+class Library(Protocol):
+    """lemond's models and backends on disk. Every call raises LemonadeError."""
+
+    def model(self, model: str) -> dict[str, Any] | None: ...
+    def delete(self, model: str) -> None: ...
+    def pull(self, wanted: Mapping[str, Any]) -> dict[str, Any]: ...
+    def downloads(self) -> list[dict[str, Any]]: ...
+    def control_download(self, id_: str, action: str) -> bool: ...
+    def recipes(self) -> dict[str, Any]: ...
+    def install(self, recipe: str, backend: str) -> dict[str, Any]: ...
+
+
 class Log(Protocol):
     """lemond's log, line by line."""
 
@@ -102,3 +117,37 @@ class Client(Protocol):
     """The one who asked. `on_gone` calls back once, at once when the connection is closed already."""
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]: ...
+
+
+class ModelFiles(Protocol):
+    """The files of models, as far as hal0 sees them; None for one it does not."""
+
+    def file(self, checkpoint: str) -> ModelFile | None: ...
+
+
+class MemorySource(Protocol):
+    """Memory of the host, and of a process on it (None: not to be seen)."""
+
+    def host(self) -> HostMemory: ...
+    def process(self, pid: int) -> ProcessMemory | None: ...
+
+
+class MemoryUse(Protocol):
+    """What loads were measured to use, in bytes, by model and load options."""
+
+    def get(self, model: str, options: str) -> int | None: ...
+    def put(self, model: str, options: str, size: int) -> None: ...
+
+
+class LlamaOptions(Protocol):
+    """The options a llama-server knows (None: it cannot be asked); `installed` is the distribution's."""
+
+    installed: str
+
+    def options(self, program: str) -> frozenset[str] | None: ...
+
+
+class Backends(Protocol):
+    """The backends of a recipe; None when lemond does not know the recipe. Raises LemonadeError."""
+
+    def backends(self, recipe: str) -> tuple[Backend, ...] | None: ...

@@ -1,0 +1,122 @@
+"""The downloads that lemond carries out for us: listed, paused, resumed, cancelled, and followed to their end.
+
+lemond forgets a finished download after 30 s and all of them when it restarts; the journal keeps how each one ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hal0app import errors
+from hal0app.core.clock import Clock
+from hal0app.core.download import Download, read_download, told_end
+from hal0app.core.journal import Entry
+from hal0app.errors import Hal0Error
+from hal0app.services.catalogue import Catalogue
+from hal0app.services.ports import Library, States
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+Start = Callable[[], Mapping[str, Any]]
+
+
+class Downloads:
+    """Starts nothing by itself: `begin` is given the call that does. `run` follows what is under way."""
+
+    def __init__(self, library: Library, catalogue: Catalogue, store: States, clock: Clock) -> None:
+        self._library, self._catalogue, self._store, self._clock = library, catalogue, store, clock
+        self._followed: dict[str, Download] = {}
+        self._starts: dict[str, Start] = {}
+        self._news = threading.Event()
+        self._stopping = False
+
+    def all(self) -> list[Download]:
+        """What lemond lists now. Raises LemonadeError."""
+        return [read_download(row) for row in self._library.downloads()]
+
+    def begin(self, id_: str, start: Start, agent: str | None) -> Download:
+        """Start the download `id_` with `start` (lemond's answer: its row), journal and follow it."""
+        row = start()
+        begun = read_download({"id": id_, "running": True, **row})
+        self._starts[begun.id] = start
+        self._tell(begun, "info", f"the download of {begun.name} started", agent)
+        self._followed[begun.id] = begun
+        self._news.set()
+        return begun
+
+    def pause(self, id_: str, agent: str | None) -> None:
+        """Stop it and keep what is there. Raises `download.not_found`, LemonadeError."""
+        self._control(id_, "pause")
+
+    def cancel(self, id_: str, agent: str | None) -> None:
+        """Stop it. Raises `download.not_found`, LemonadeError."""
+        self._control(id_, "cancel")
+
+    def resume(self, id_: str, agent: str | None) -> None:
+        """Start it again, which for lemond is to go on. Raises `download.not_found`, LemonadeError."""
+        start = self._starts.get(id_) or self._start_of(id_)
+        self.begin(id_, start, agent)
+
+    def _control(self, id_: str, action: str) -> None:
+        if not self._library.control_download(id_, action):
+            raise _not_found(id_)
+        self._news.set()
+
+    def _start_of(self, id_: str) -> Start:
+        """How to go on with a download that this process did not start."""
+        if id_ not in {one.id for one in self.all()}:
+            raise _not_found(id_)
+        kind, _, name = id_.partition(":")
+        if kind == "backend":
+            recipe, _, backend = name.partition(":")
+            return lambda: self._library.install(recipe, backend)
+        return lambda: self._library.pull({"model_name": name})
+
+    # -- following
+
+    def run(self) -> None:
+        """Look every second while a download is under way, else wait for one; until stopped."""
+        self._look(adopt=True)
+        while not self._stopping:
+            self._news.wait(PERIOD_S if self._followed else None)
+            self._news.clear()
+            self._look()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopping = True
+        self._news.set()
+
+    def _look(self, adopt: bool = False) -> None:
+        try:
+            listed = {one.id: one for one in self.all()}
+        except Hal0Error:
+            return
+        except Exception:
+            log.exception("lemond's downloads could not be read")
+            return
+        if adopt:
+            self._followed.update({one.id: one for one in listed.values() if one.running})
+        for id_, known in list(self._followed.items()):
+            now = listed.get(id_)
+            if now is None or not now.running:
+                self._ended(now or known, listed=now is not None)
+
+    def _ended(self, one: Download, listed: bool) -> None:
+        self._followed.pop(one.id, None)
+        self._catalogue.forget()
+        self._tell(one, *told_end(one, listed))
+
+    def _tell(self, one: Download, level: str, message: str, agent: str | None = None) -> None:
+        model = one.name if one.type == "model" else None
+        data = {"download": one.id, "status": one.status}
+        entry = Entry(self._clock().wall, one.kind, message, level, model=model, data=data, agent=agent)
+        self._store.write_journal([entry])
+
+
+def _not_found(id_: str) -> Hal0Error:
+    return errors.error("download.not_found", f"there is no download '{id_[:200]}'. See GET /api/downloads")
