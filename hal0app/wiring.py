@@ -28,8 +28,8 @@ from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
-from hal0app.services.hal0 import Hal0
 from hal0app.services.downloads import Downloads
+from hal0app.services.hal0 import Hal0
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
@@ -71,9 +71,9 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     acts.on_wipe = keeper.wiped
     witness.on_wipe(keeper.wiped)
     slots = Slots(files, observer, control, leases, store, clock.now)
+    downloads = Downloads(lemonade, catalogue, store, clock.now)
     return Hal0(
         settings=settings,
-    downloads = Downloads(lemonade, catalogue, store, clock.now)
         clock=clock.now,
         observer=observer,
         control=control,
