@@ -78,10 +78,10 @@ def module_box() -> Iterator[Box]:
 @pytest.fixture
 def box(module_box: Box) -> Box:
     """The module's box with nothing loaded."""
-    for model in module_box.engine.residents():
-        module_box.evict(model)
     for name in ("primary", "second", "embed"):
-        module_box.app.slot_is(name, "offline")
+        if module_box.app.slot(name)["state"] != "offline":
+            module_box.app.post(f"/api/slots/{name}/unload?wait=true").raise_for_status()
+            module_box.app.slot_is(name, "offline")
     return module_box
 
 
@@ -188,6 +188,7 @@ def test_a_page_without_a_place_polls_and_takes_one_when_there_is(box: Box, open
         tab.page.goto(box.url)
         tab.link("polling")
         assert box.app.chat("primary").ok
+        tab.page.evaluate("document.body.dispatchEvent(new Event('wake'))")  # as the answer to a button does
         tab.card("primary", "Ready")
         tab.link("polling")
     tab.link("live")
