@@ -220,7 +220,7 @@ def test_lemonds_own_refusal_for_pins_is_no_fault_of_the_model(house: House) -> 
 
 
 def test_a_victim_that_stays_busy_is_left_loaded_and_opened_again(house: House) -> None:
-    house.folder.put(slot("second", "n", wait_s=0.05))
+    house.folder.put(slot("second", "n", wait_s=2))
     held = lease(house, "m")
     house.look()
     with pytest.raises(Hal0Error, match="'m' still answers requests") as problem:
