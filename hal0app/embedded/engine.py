@@ -10,6 +10,7 @@ from typing import Any
 from hal0app.embedded.catalogue import Catalogue
 from hal0app.embedded.config import Config
 from hal0app.embedded.http import Server
+from hal0app.embedded.log import Log
 from hal0app.embedded.process import Spawner
 from hal0app.embedded.relay import Relay
 from hal0app.embedded.router import Router
@@ -30,7 +31,8 @@ class Engine:
         self.config.override(**{key: value for key, value in overrides.items() if value is not None})
         self.catalogue = Catalogue(self.config["extra_models_dir"], config_dir / "user_models.json")
         self._spawner = Spawner(cache_dir / "logs")
-        self.router = Router(self.catalogue, self.config, self._spawner)
+        self.log = Log()
+        self.router = Router(self.catalogue, self.config, self._spawner, self.log)
         self.stats = Stats()
         self.relay = Relay(self.router, self.stats)
 

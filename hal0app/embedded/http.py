@@ -74,12 +74,20 @@ class Stream:
     close: Callable[[], None] = field(default=lambda: None)
 
 
+@dataclass(frozen=True)
+class Upgrade:
+    """The connection leaves HTTP: `serve` has it until it returns, then it is closed."""
+
+    serve: Callable[[socket.socket], None]
+
+
 def as_json(body: Any, status: int = 200) -> Answer:
     """A JSON answer with sorted keys and no spaces, as lemond's library writes it."""
     return Answer(status, json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-Application = Callable[[Request], Answer | Stream]
+Reply = Answer | Stream | Upgrade
+Application = Callable[[Request], Reply]
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -96,7 +104,10 @@ class Connection(BaseHTTPRequestHandler):
         self.connection.settimeout(TRANSFER_TIMEOUT_S)
         try:
             answer = self._answer()
-            if isinstance(answer, Stream):
+            if isinstance(answer, Upgrade):
+                self.close_connection = True
+                answer.serve(self.connection)
+            elif isinstance(answer, Stream):
                 self._send_stream(answer)
             else:
                 self._send(answer)
@@ -116,7 +127,7 @@ class Connection(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         return Request(self.command, unquote(target.path), parse_qs(target.query), headers, body)
 
-    def _answer(self) -> Answer | Stream:
+    def _answer(self) -> Reply:
         try:
             return type(self).application(self._request())
         except EngineError as error:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from hal0app.embedded import errors
 from hal0app.embedded.catalogue import Catalogue, Model
 from hal0app.embedded.config import Config
+from hal0app.embedded.log import Log
 from hal0app.embedded.options import Options, resolve
 from hal0app.embedded.process import Backend
 from hal0app.embedded.resident import Resident, monotonic_ms
@@ -31,10 +32,11 @@ class Starts(Protocol):
 class Router:
     """The residents in order of their load, and all that changes them. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, config: Config, spawner: Starts) -> None:
+    def __init__(self, catalogue: Catalogue, config: Config, spawner: Starts, log: Log) -> None:
         self._catalogue = catalogue
         self._config = config
         self._spawner = spawner
+        self._log = log
         self._held = threading.Condition(threading.RLock())
         self._loading = False
         self._closed = False
@@ -46,7 +48,12 @@ class Router:
     def residents(self) -> list[Resident]:
         """Those alive, in order of their load; the dead leave the list here."""
         with self._held:
-            self._residents = [resident for resident in self._residents if resident.backend.alive]
+            for dead in [resident for resident in self._residents if not resident.backend.alive]:
+                name = dead.model.canonical
+                self._log.write(
+                    "Warn", "Router", f"Pruning unavailable backend for model: {name} (state=watchdog_reset)"
+                )
+                self._residents.remove(dead)
             return list(self._residents)
 
     def most_recent(self) -> Resident | None:
@@ -86,12 +93,14 @@ class Router:
                 resident.pinned = model.name in self._pins
                 return model
             if resident is not None:
+                self._log.info("Router", f"Options changed, reloading model: {model.canonical}")
                 self._evict(resident)
             self._load(model, requested, options)
         return model
 
     def unload(self, requested: str) -> None:
         """Unload one, waiting for it while holding the router; EngineError 404 when it is not loaded."""
+        self._log.info("Router", f"Unload model called: {requested}")
         with self._held:
             model = self._catalogue.find(requested)
             resident = self._resident(model) if model else None
@@ -102,10 +111,9 @@ class Router:
 
     def unload_all(self) -> None:
         """Unload everything; one that stays busy for five seconds stays loaded, as with lemond."""
+        self._log.info("Router", "Unload all models called")
         with self._held:
-            for resident in self.residents():
-                if resident.wait_idle(WIPE_GRACE_S):
-                    self._evict(resident)
+            self._evict_all()
             self._pins = {resident.model.name for resident in self._residents if resident.pinned}
 
     def pin(self, requested: str, *, pinned: bool) -> None:
@@ -138,9 +146,19 @@ class Router:
 
     def _evict(self, resident: Resident) -> None:
         """Wait for its requests, holding the lock, then end its process."""
+        self._log.info("Router", f"Evicting model: {resident.model.canonical}")
         resident.wait_idle()
         resident.backend.stop()
         self._residents.remove(resident)
+        self._log.info("Router", f"Evicted model: {resident.model.canonical}")
+
+    def _evict_all(self) -> None:
+        residents = self.residents()
+        self._log.info("Router", f"Evicting all models ({len(residents)} total)")
+        for resident in residents:
+            if resident.wait_idle(WIPE_GRACE_S):
+                self._evict(resident)
+        self._log.info("Router", "Evict all completed. Remaining tombstoned models: 0")
 
     def _make_room(self, model: Model, requested: str) -> None:
         """Evict the least recently used of the type until one more fits; EngineError 409 if all are pinned."""
@@ -152,7 +170,10 @@ class Router:
             victims = [resident for resident in rivals if not resident.pinned]
             if not victims:
                 raise errors.slots_pinned(requested, rivals[0].pool)
-            self._evict(min(victims, key=lambda resident: resident.last_use))
+            oldest = min(victims, key=lambda resident: resident.last_use)
+            name = oldest.model.canonical
+            self._log.info("Router", f"Slot limit reached for pool {oldest.pool}, evicting LRU: {name}")
+            self._evict(oldest)
 
     def _load(self, model: Model, requested: str, options: Options) -> Resident:
         """Make room and start; after most failures wipe everything and try once more, as lemond does."""
@@ -162,25 +183,38 @@ class Router:
         self._make_room(model, requested)
         self._loading = True
         try:
-            try:
-                backend = self._start(model, options)
-            except errors.StartError as failure:
-                if not failure.wipes:
-                    raise
-                self.unload_all()
-                self._pins.clear()
-                backend = self._start(model, options)
+            backend = self._start_or_wipe(model, options)
         except errors.StartError as failure:
+            self._log.error("Router", f"Failed to load model: {failure}")
             raise errors.load_error(requested, failure) from failure
         finally:
             self._loading = False
             self._held.notify_all()
         resident = Resident(model, options, backend, pinned=model.name in self._pins)
         self._residents.append(resident)
+        self._log.info("Router", f"Model loaded successfully. Total loaded: {len(self._residents)}")
         return resident
+
+    def _start_or_wipe(self, model: Model, options: Options) -> Backend:
+        try:
+            return self._start(model, options)
+        except errors.StartError as failure:
+            self._log.error("Router", f"Backend load failed: {failure}")
+            if not failure.wipes:
+                raise
+        text = "Load failed with non-file-not-found error, evicting all models and retrying..."
+        self._log.write("Warn", "Router", text)
+        self._evict_all()
+        self._pins.clear()
+        try:
+            return self._start(model, options)
+        except errors.StartError as failure:
+            self._log.error("Router", f"Retry also failed: {failure}")
+            raise
 
     def _start(self, model: Model, options: Options) -> Backend:
         """Start a backend with the lock released: health answers during a load, and does not show it."""
+        self._log.info("LlamaCpp", f"Loading model: {model.canonical}")
         command = options.command(model)
         timeout_s = float(self._config["global_timeout"])
         self._held.release()

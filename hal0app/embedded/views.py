@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from hal0app.embedded import errors, host
+from hal0app.embedded import errors, host, log_stream
 from hal0app.embedded.engine import VERSION, Engine
-from hal0app.embedded.http import Answer, Application, Request, Stream, as_json
+from hal0app.embedded.http import Answer, Application, Reply, Request, Stream, Upgrade, as_json
 from hal0app.embedded.relay import Endpoint
 
-View = Callable[[Engine, Request], Answer | Stream]
+View = Callable[[Engine, Request], Reply]
 
 PREFIXES = ("/v1/", "/v0/", "/api/v1/", "/api/v0/")
 TYPES = ("classification", "embedding", "image", "llm", "reranking", "transcription", "tts")
@@ -101,6 +101,13 @@ def metrics(engine: Engine, request: Request) -> Answer:
         f"lemonade_loaded_models {len(engine.router.residents())}",
     ]
     return Answer(body="".join(f"{line}\n" for line in lines).encode(), content_type="text/plain; version=0.0.4")
+
+
+def logs(engine: Engine, request: Request) -> Upgrade:
+    """A WebSocket; without an upgrade the address does not exist."""
+    if request.headers.get("upgrade", "").lower() != "websocket":
+        raise errors.unknown_route(request.path)
+    return Upgrade(lambda connection: log_stream.follow(engine.log, connection, request.path, request.headers))
 
 
 # --- control ----------------------------------------------------------------------------------------------------
@@ -241,6 +248,7 @@ PREFIXED: dict[tuple[str, str], View] = {
 BARE: dict[tuple[str, str], View] = {
     ("GET", "/live"): live,
     ("GET", "/metrics"): metrics,
+    ("GET", "/logs/stream"): logs,
     ("GET", "/internal/config"): config,
     ("POST", "/internal/set"): set_config,
     ("POST", "/internal/pin"): pin,
@@ -269,7 +277,7 @@ def _local_origin(origin: str) -> bool:
 def application(engine: Engine) -> Application:
     """The engine as a function of a request. Raises EngineError for every refusal."""
 
-    def answer(request: Request) -> Answer | Stream:
+    def answer(request: Request) -> Reply:
         origin = request.headers.get("origin")
         if origin and not _local_origin(origin):
             raise errors.plain(403, "Origin not allowed")

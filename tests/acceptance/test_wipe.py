@@ -51,16 +51,12 @@ def test_after_a_wipe_every_slot_is_back_with_its_pin_and_the_journal_tells(app:
     data = told[0]["data"]
     assert set(data["victims"]) == set(HOLDING)
     assert (data["restored"], data["failed"]) == (["primary", "embed", "rerank"], [])
-    if data["trigger"] is not None:
-        assert data["trigger"] == "broken"
-        assert "failed to start" in data["cause"]
+    assert data["trigger"] == "broken"
+    assert "failed to start" in data["cause"]
 
 
-def test_somebody_who_unloads_everything_is_obeyed_where_the_log_is_heard(app: App, tiny: Engine) -> None:
+def test_somebody_who_unloads_everything_is_obeyed(app: App, tiny: Engine) -> None:
     requests.post(f"{tiny.url}/v1/unload", json={}, timeout=120).raise_for_status()
-    if tiny.name == "embedded":  # it has no log stream: such a disappearance cannot be told from a wipe
-        eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
-        return
     for name in SLOTS:
         assert app.slot_is(name, "offline", "evicted")["evictions"] == 1
     assert app.journal(kind="evict.nuclear") == []

@@ -19,6 +19,12 @@ def body(name: str) -> Any:
     return response(name)["body"]
 
 
+def events(name: str) -> list[dict[str, Any]]:
+    """The frames of a recorded stream."""
+    found: list[dict[str, Any]] = json.loads((FOLDER / f"{name}.json").read_text())["events"]
+    return found
+
+
 def assert_like(actual: Any, expected: Any, at: str = "body") -> None:
     """Every recorded key is there with a value of the same JSON type, all the way down. More keys are fine.
 
