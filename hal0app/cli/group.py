@@ -6,7 +6,10 @@ from importlib import import_module
 
 import click
 
+from hal0app.cli.exits import MEANING
 from hal0app.cli.main import COMMANDS
+
+EPILOG = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in MEANING.items()) + "."
 
 
 class LazyGroup(click.Group):
@@ -27,6 +30,6 @@ class LazyGroup(click.Group):
         return click.Command(cmd_name, callback=found, params=[as_json], help=found.__doc__)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def hal0() -> None:
     """hal0: a dependable, OpenAI-compatible inference appliance on Lemonade Server."""

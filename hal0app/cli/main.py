@@ -6,10 +6,18 @@ import sys
 
 # Command -> where it is: a click command, or a plain function of `as_json`.
 COMMANDS = {
+    "backends": "hal0app.cli.backends:backends",
+    "completion": "hal0app.cli.completion:completion",
+    "config": "hal0app.cli.config:config",
+    "doctor": "hal0app.cli.doctor:doctor",
     "drift": "hal0app.cli.drift:drift",
     "embedded": "hal0app.cli.embedded:embedded",
+    "journal": "hal0app.cli.journal:journal",
+    "models": "hal0app.cli.models:models",
     "run": "hal0app.cli.run:run",
     "serve": "hal0app.cli.serve:serve",
+    "slots": "hal0app.cli.slots:slots",
+    "status": "hal0app.cli.status:status",
 }
 
 

@@ -153,7 +153,7 @@ def _refuse_in_use(model: Model, snapshot: Snapshot, force: bool) -> None:
     if force or not (named or loaded):
         return
     reasons = ["is loaded"] * loaded + [f"is the model of {', '.join(named)}"] * bool(named)
-    message = f"'{model.id}' {' and '.join(reasons)}. Turn that off first, or repeat the request with ?force=true"
+    message = f"'{model.id}' {' and '.join(reasons)}. Turn that off first, or force it (?force=true, --force)"
     raise errors.error("model.in_use", message, slots=named, loaded=loaded)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
+from hal0app.cli.exits import MEANING
+from hal0app.cli.group import hal0
 from hal0app.core.endpoints import ENDPOINTS
 from hal0app.core.settings import ENVIRONMENT, Settings
 from hal0app.core.slot_config import SlotConfig
@@ -81,3 +84,41 @@ def test_every_control_endpoint_is_listed(routes: set[str]) -> None:
 def test_every_openai_endpoint_is_listed() -> None:
     listed = {route.removeprefix("POST /v1/") for route in rows("api.md", "OpenAI") if route.startswith("POST")}
     assert listed == {endpoint.path for endpoint in ENDPOINTS}
+
+
+def commands(group: click.Group, words: tuple[str, ...]) -> set[str]:
+    """Every command below a group, as its words and its arguments."""
+    context, found = click.Context(group), set()
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= commands(command, (*words, name))
+        else:
+            arguments = [
+                one.metavar or str(one.name).upper() for one in command.params if one.param_type_name == "argument"
+            ]
+            found.add(" ".join([*words, name, *arguments]))
+    return found
+
+
+def test_every_command_is_listed_with_its_arguments() -> None:
+    assert set(rows("cli.md", "Commands")) == commands(hal0, ("hal0",))
+
+
+def test_every_exit_status_is_listed() -> None:
+    told = {status: cells[0].removesuffix(" |") for status, cells in rows("cli.md", "Exit status").items()}
+    assert told == {str(status): meaning for status, meaning in MEANING.items()}
+
+
+def test_every_command_that_reads_can_print_json() -> None:
+    context = click.Context(hal0)
+    reading = ["status", "slots list", "slots show", "models list", "backends list", "journal", "config check",
+               "config show", "doctor", "drift"]  # fmt: skip
+    for words in reading:
+        command: click.Command | None = hal0
+        for word in words.split():
+            assert isinstance(command, click.Group)
+            command = command.get_command(context, word)
+        assert command is not None
+        assert "as_json" in {one.name for one in command.params}, words
