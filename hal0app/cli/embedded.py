@@ -21,13 +21,18 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--config-dir", type=FOLDER, default=lambda: _home("config"), help="Holds config.json, user_models.json.")
 @click.option("--cache-dir", type=FOLDER, default=lambda: _home("cache"), help="Holds the backends' logs.")
 @click.option("--models-dir", type=FOLDER, help="GGUF files to offer (default: extra_models_dir of config.json).")
-def embedded(host: str | None, port: int | None, config_dir: Path, cache_dir: Path, models_dir: Path | None) -> None:
+@click.option("--chaos", type=click.IntRange(1, 65535), help="Control port for putting faults in (off unless given).")
+def embedded(
+    host: str | None, port: int | None, config_dir: Path, cache_dir: Path, models_dir: Path | None, chaos: int | None
+) -> None:
     """Serve Lemonade's HTTP contract over llama.cpp in child processes. Needs the extra `hal0[embedded]`."""
     from hal0app.embedded.engine import Engine, run
+    from hal0app.embedded.faults import Faults
 
     models = str(models_dir.absolute()) if models_dir else None
-    engine = Engine(config_dir.absolute(), cache_dir.absolute(), host=host, port=port, extra_models_dir=models)
+    faults = Faults() if chaos else None
+    engine = Engine(config_dir.absolute(), cache_dir.absolute(), faults, host=host, port=port, extra_models_dir=models)
     try:
-        run(engine)
+        run(engine, chaos or 0)
     except OSError as error:
         raise click.ClickException(f"cannot serve: {error}") from error

@@ -102,12 +102,25 @@ class Router:
         """Unload one, waiting for it while holding the router; EngineError 404 when it is not loaded."""
         self._log.info("Router", f"Unload model called: {requested}")
         with self._held:
-            model = self._catalogue.find(requested)
-            resident = self._resident(model) if model else None
-            if resident is None:
-                raise errors.plain(404, f"Model not loaded: {requested}")
+            resident = self._loaded(requested)
             self._pins.discard(resident.model.name)
             self._evict(resident)
+
+    def drop(self, requested: str) -> None:
+        """Evict one at once, whatever it is doing; EngineError 404 when it is not loaded."""
+        with self._held:
+            self._evict(self._loaded(requested), grace_s=0.0)
+
+    def pid(self, requested: str) -> int:
+        """The process of a resident; EngineError 404 when it is not loaded."""
+        return self._loaded(requested).backend.pid
+
+    def _loaded(self, requested: str) -> Resident:
+        model = self._catalogue.find(requested)
+        resident = self._resident(model) if model else None
+        if resident is None:
+            raise errors.plain(404, f"Model not loaded: {requested}")
+        return resident
 
     def unload_all(self) -> None:
         """Unload everything; one that stays busy for five seconds stays loaded, as with lemond."""
@@ -144,10 +157,10 @@ class Router:
     def _await_no_load(self) -> None:
         self._held.wait_for(lambda: not self._loading)
 
-    def _evict(self, resident: Resident) -> None:
-        """Wait for its requests, holding the lock, then end its process."""
+    def _evict(self, resident: Resident, grace_s: float | None = None) -> None:
+        """Wait for its requests, holding the lock, then end its process; `grace_s` bounds the wait."""
         self._log.info("Router", f"Evicting model: {resident.model.canonical}")
-        resident.wait_idle()
+        resident.wait_idle(grace_s)
         resident.backend.stop()
         self._residents.remove(resident)
         self._log.info("Router", f"Evicted model: {resident.model.canonical}")

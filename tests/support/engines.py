@@ -55,6 +55,7 @@ class Engine:
     command: list[str]
     environment: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
+    chaos_port: int | None = None  # of the embedded engine, when it was started with `chaos`
 
     @property
     def url(self) -> str:
@@ -85,6 +86,35 @@ class Engine:
     def residents(self) -> dict[str, dict[str, Any]]:
         """Loaded models by name, as health lists them."""
         return {entry["model_name"]: entry for entry in self.health()["all_models_loaded"]}
+
+    # -- faults of the embedded engine (docs/embedded.md)
+
+    def chaos(self, act: str, model: str, **facts: Any) -> dict[str, Any]:
+        """Do harm now: `evict`, `kill` or `wipe`."""
+        return self._control("POST", f"/{act}", {"model": model, **facts})
+
+    def put(self, fault: str, **facts: Any) -> None:
+        """Make a fault strike until it is released: `hang`, `threads`, `cut`, `refuse`, `slow`."""
+        self._control("PUT", f"/faults/{fault}", facts)
+
+    def release(self, fault: str = "") -> None:
+        """Release all faults, or those of one kind."""
+        self._control("DELETE", f"/faults/{fault}".rstrip("/"))
+
+    @contextmanager
+    def fault(self, fault: str, **facts: Any) -> Iterator[None]:
+        """A fault that strikes during the block."""
+        self.put(fault, **facts)
+        try:
+            yield
+        finally:
+            self.release(fault)
+
+    def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        assert self.chaos_port, "this engine was started without `chaos`"
+        answer = requests.request(method, f"http://127.0.0.1:{self.chaos_port}{path}", json=body, timeout=60)
+        assert answer.ok, f"{method} {path}: {answer.text}"
+        return answer.json()
 
     def start(self) -> None:
         """Start the daemon and wait until /live answers. AssertionError with the log's end if it never does."""
@@ -149,8 +179,9 @@ def user_model(source: Path, label: str) -> dict[str, Any]:
 
 
 def default_models() -> dict[str, Path]:
-    """Three tiny chat models and one that no server can load."""
-    return {name: models.chat() for name in ("chat-a", "chat-b", "chat-c")} | {"broken": models.broken()}
+    """Three tiny chat models and two that no server can load: a truncated file, and one that only looks sound."""
+    chat = {name: models.chat() for name in ("chat-a", "chat-b", "chat-c")}
+    return {**chat, "broken": models.broken(), "unloadable": models.unloadable()}
 
 
 def default_user_models() -> dict[str, dict[str, Any]]:
@@ -212,12 +243,16 @@ def _engine(
     chat_models: Mapping[str, Path] | None,
     user_models: Mapping[str, dict[str, Any]] | None,
     settings: Mapping[str, Any],
+    chaos: bool = False,
 ) -> Iterator[Engine]:
     runs = cache.shared() / "runs"
     runs.mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runs))
     port = free_port()
     engine = Engine(name, port, home, *command(home, port))
+    if chaos:
+        engine.chaos_port = free_port()
+        engine.command += ["--chaos", str(engine.chaos_port)]
     try:
         engine.config_dir.mkdir()
         (home / "cache").mkdir()
@@ -237,15 +272,16 @@ def embedded_engine(
     max_loaded_models: int = 2,
     models: Mapping[str, Path] | None = None,
     user_models: Mapping[str, dict[str, Any]] | None = None,
+    chaos: bool = False,
     **settings: Any,
 ) -> AbstractContextManager[Engine]:
     """hal0's embedded engine on a free port, gone at the end with all its children.
 
     `models`: name -> GGUF, hard-linked into its extra_models_dir (default `default_models()`);
     `user_models`: name -> entry of user_models.json (default `default_user_models()`);
-    `settings`: further keys of config.json.
+    `chaos`: with its control port; `settings`: further keys of config.json.
     """
-    return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings)
+    return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings, chaos)
 
 
 @contextmanager
