@@ -83,7 +83,7 @@ class Client:
         try:
             if answer.status != 200:
                 _checked(answer.status, answer.read())
-            yield from _events(answer)
+            yield from read_events(answer)
         except (OSError, http.client.HTTPException):
             return
         finally:
@@ -139,7 +139,7 @@ def _checked(status: int, raw: bytes) -> Any:
     return told
 
 
-def _events(lines: Iterator[bytes] | http.client.HTTPResponse) -> Iterator[Event]:
+def read_events(lines: Iterator[bytes] | http.client.HTTPResponse) -> Iterator[Event]:
     """Events with data, of lines of text/event-stream; comments are heartbeats."""
     id_, data = "", ""
     for raw in lines:

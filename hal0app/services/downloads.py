@@ -27,8 +27,11 @@ Start = Callable[[], Mapping[str, Any]]
 class Downloads:
     """Starts nothing by itself: `begin` is given the call that does. `run` follows what is under way."""
 
-    def __init__(self, library: Library, catalogue: Catalogue, store: States, clock: Clock) -> None:
+    def __init__(
+        self, library: Library, catalogue: Catalogue, store: States, clock: Clock, period_s: float = PERIOD_S
+    ) -> None:
         self._library, self._catalogue, self._store, self._clock = library, catalogue, store, clock
+        self._period_s = period_s
         self._followed: dict[str, Download] = {}
         self._starts: dict[str, Start] = {}
         self._news = threading.Event()
@@ -79,10 +82,10 @@ class Downloads:
     # -- following
 
     def run(self) -> None:
-        """Look every second while a download is under way, else wait for one; until stopped."""
+        """Look every period while a download is under way, else wait for one; until stopped."""
         self._look(adopt=True)
         while not self._stopping:
-            self._news.wait(PERIOD_S if self._followed else None)
+            self._news.wait(self._period_s if self._followed else None)
             self._news.clear()
             self._look()
 
