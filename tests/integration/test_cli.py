@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.app import App
+from tests.support.app import hal0 as serving
 from tests.support.engines import Engine, free_port
 
 OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 4
@@ -235,3 +239,31 @@ def test_drift_runs_without_the_libraries_of_other_commands(app: App) -> None:
 
 def test_a_command_that_asks_starts_without_the_server(app: App) -> None:
     assert imported(app, "import hal0app.cli.slots", "flask", "gevent", "requests", "msgspec") == []
+
+
+def test_the_journal_is_followed_across_a_restart_of_hal0_without_losing_or_repeating(tiny: Engine) -> None:
+    with serving(tiny.url, {"primary": {"type": "llm", "model": "chat-a"}}) as app:
+        app.post("/api/slots", {"name": "one", "type": "llm"}).raise_for_status()
+        with following(app) as lines:
+            assert next(lines)["message"] == "slot one was created"
+            app.post("/api/slots", {"name": "two", "type": "llm"}).raise_for_status()
+            assert next(lines)["message"] == "slot two was created"
+            app.stop()
+            app.start()
+            app.post("/api/slots", {"name": "three", "type": "llm"}).raise_for_status()
+            assert next(lines)["message"] == "slot three was created"
+
+
+@contextmanager
+def following(app: App) -> Iterator[Iterator[dict[str, Any]]]:
+    """The entries that `hal0 journal -f` prints, the newest first; Ctrl-C at the end, which is no failure."""
+    command = [sys.executable, "-m", "hal0app", "journal", "-f", "-n", "1", "--kind", "slot.config", "--json"]
+    environment = {**app.variables(), "HAL0_URL": app.url}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            yield map(json.loads, process.stdout)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == OK
+        finally:
+            process.kill()
