@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
+from hal0app.adapters.gguf_files import GgufFiles
 from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
+from hal0app.adapters.llama_help import LlamaHelp
+from hal0app.adapters.memory import MemoryFiles
+from hal0app.adapters.memory_use import MemoryUseTable
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.slot_files import SlotFiles
@@ -21,19 +26,24 @@ from hal0app.adapters.upstream import HttpUpstream
 from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import control as control_api
 from hal0app.api import errors as api_errors
+from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
 from hal0app.api import security, v1
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
+from hal0app.services.crashes import Crashes
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
+from hal0app.services.feed import Feed
 from hal0app.services.hal0 import Hal0
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
-from hal0app.services.observer import Observer
 from hal0app.services.models import Models
+from hal0app.services.observer import Observer
+from hal0app.services.ports import Recipes
+from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.slots import Slots
 from hal0app.services.witness import Witness
 from hal0app.web import mount
@@ -49,6 +59,12 @@ def off_the_hub() -> Callable[[Callable[[], Any]], Any]:
     return run
 
 
+def _sources(lemonade: Recipes, database: Path) -> Sources:
+    """Where the preflight's facts come from, with disks read off the hub."""
+    offload = off_the_hub()
+    return Sources(GgufFiles(offload), MemoryFiles(), LlamaHelp(), MemoryUseTable(database, offload), lemonade)
+
+
 def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     """Every service, over the real adapters."""
     where = paths.from_environment(environment)
@@ -62,11 +78,13 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     catalogue = Catalogue(lemonade, clock.now)
     leases = Leases(clock.now)
     wait_s = settings.dispatch.wait_s
-    acts = Acts(lemonade, catalogue, leases, observer, store, clock.now, f"api {os.getpid()}", wait_s)
+    preflight = Preflight(catalogue, _sources(lemonade, where.database))
+    acts = Acts(lemonade, catalogue, leases, observer, store, clock.now, f"api {os.getpid()}", wait_s, preflight)
     control = Control(acts, leases, observer, clock.now)
     upstream = HttpUpstream(url.rstrip("/"), key)
-    dispatch = Dispatch(observer, control, leases, catalogue, upstream, store, clock.now, url, wait_s)
     witness = Witness(LogStream(url, key), store, clock.now)
+    crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
+    dispatch = Dispatch(observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s)
     keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness)
     acts.on_wipe = keeper.wiped
     witness.on_wipe(keeper.wiped)
@@ -81,6 +99,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         slots=slots,
         dispatch=dispatch,
         store=store,
+        feed=Feed(store, observer),
         models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now),
         downloads=downloads,
         backends=Backends(lemonade, downloads, store, clock.now),
@@ -96,7 +115,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
-    for blueprint in (v1.bp, control_api.bp, models_api.bp):
+    for blueprint in (v1.bp, control_api.bp, journal_api.bp, models_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)
     return app

@@ -196,6 +196,10 @@ class Store:
         values = (evidence.model, evidence.kind, evidence.seen.tick, evidence.seen.wall, json.dumps(evidence.data))
         self._offload(lambda: self._db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)", values))
 
+    def forget_evidence(self, model: str) -> None:
+        """Forget all proofs about a model."""
+        self._offload(lambda: self._db.execute("DELETE FROM evidence WHERE model = ?", (model,)))
+
     # -- findings
 
     def keep_findings(self, kind: str, found: Mapping[str, str], now: Moment, source: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""`/api`: slots, operations, residency and journal as JSON."""
+"""`/api`: slots, operations and residency as JSON, and whether this process works."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from flask import Blueprint, Response, jsonify, request
 from hal0app import errors
 from hal0app.api.body import json_object
 from hal0app.api.v1 import hal0
-from hal0app.core.journal import Entry
 from hal0app.core.operation import Operation
 from hal0app.core.residency import Link
 from hal0app.services.control import Job
@@ -20,7 +19,6 @@ bp = Blueprint("control", __name__)
 
 BODY_LIMIT = 1 << 20
 WAIT_S = 900.0
-JOURNAL_LIMIT = 1000
 
 
 def agent() -> str | None:
@@ -65,6 +63,12 @@ def change(name: str) -> Response:
     return _json(hal0().slots.change(name, _definition(), request.headers.get("If-Match"), agent()))
 
 
+@bp.put("/api/slots/<name>")
+def put(name: str) -> Response:
+    """Make the body the slot's whole definition."""
+    return _json(hal0().slots.replace(name, _definition(), request.headers.get("If-Match"), agent()))
+
+
 @bp.delete("/api/slots/<name>")
 def delete(name: str) -> Response:
     """Delete a slot that is not hal0's own."""
@@ -87,10 +91,31 @@ def _swap(name: str, body: dict[str, Any]) -> Job:
     return hal0().slots.swap(name, model, agent() or "you")
 
 
-ACTS: dict[str, Callable[[str, dict[str, Any]], Job]] = {"load": _load, "unload": _unload, "swap": _swap}
+def _restart(name: str, body: dict[str, Any]) -> Job:
+    return hal0().slots.restart(name, agent() or "you")
 
 
-@bp.post("/api/slots/<name>/<any(load, unload, swap):act>")
+ACTS: dict[str, Callable[[str, dict[str, Any]], Job]] = {
+    "load": _load,
+    "unload": _unload,
+    "restart": _restart,
+    "swap": _swap,
+}
+
+
+@bp.post("/api/slots/<name>/<any(pin, unpin):act>")
+def pin(name: str, act: str) -> Response:
+    """Protect the slot's model from eviction, or stop protecting it: a change of the definition."""
+    return _json(hal0().slots.change(name, {"pinned": act == "pin"}, None, agent()))
+
+
+@bp.post("/api/slots/<name>/clear")
+def clear(name: str) -> Response:
+    """Forget the slot's failures, so that the next request tries again."""
+    return _json(hal0().slots.clear(name, agent() or "you"))
+
+
+@bp.post("/api/slots/<name>/<any(load, unload, restart, swap):act>")
 def act(name: str, act: str) -> Response:
     """Start an operation: 202 with its id, or with `?wait=true` its end and the slot after it."""
     body = _definition() if request.content_length else {}
@@ -159,21 +184,6 @@ def residency() -> Response:
             for one in known.residents
         ],
     )
-
-
-@bp.get("/api/journal")
-def journal() -> Response:
-    """Entries after `since` (an id), oldest first; without it the newest ones."""
-    limit = min(request.args.get("limit", 200, type=int), JOURNAL_LIMIT)
-    since = request.args.get("since", type=int)
-    filters = {name: request.args.get(name) for name in ("slot", "kind", "level", "source", "q")}
-    found = hal0().store.journal(since or 0, max(limit, 1), newest=since is None, **filters)
-    return jsonify([entry_json(one) for one in found])
-
-
-def entry_json(one: Entry) -> dict[str, Any]:
-    """A journal entry as the API shows it."""
-    return {**one.__dict__, "ts": round(one.ts, 3)}
 
 
 @bp.get("/api/drift")

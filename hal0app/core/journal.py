@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hal0app.core.clock import Moment
-from hal0app.core.operation import Operation, Status
+from hal0app.core.operation import Kind, Operation, Status
 from hal0app.core.reasons import Reason
 from hal0app.core.reconcile import Recorded, Transition
 from hal0app.core.residency import Link, Observation
@@ -73,6 +73,9 @@ def of_link(previous: Recorded, seen: Observation, source: str) -> list[Entry]:
     return [Entry(seen.taken.wall, kind, text, level, source) for holds, kind, text, level in told if holds]
 
 
+PAST = {Kind.LOAD: "loaded", Kind.UNLOAD: "unloaded", Kind.CLEAR: "cleared of its failures"}
+
+
 def of_operation(operation: Operation, now: Moment, agent: str | None = None) -> Entry:
     """The entry that tells how an operation ended."""
     failed = operation.status is Status.FAILED
@@ -81,7 +84,7 @@ def of_operation(operation: Operation, now: Moment, agent: str | None = None) ->
     return Entry(
         ts=now.wall,
         kind=f"slot.{operation.kind}",
-        message=f"{operation.model} {verb} {operation.kind}ed{tail}",
+        message=f"{operation.model} {verb} {PAST[operation.kind]}{tail}",
         level="error" if failed else "info",
         slot=operation.slot,
         model=operation.model,

@@ -15,6 +15,8 @@ _WIPING = re.compile(r"\(Router\) Load failed with non-file-not-found error, evi
 _EVICTING = re.compile(r"\(Router\) Evicting model: (?P<model>\S+)")
 _ENDED = re.compile(r"\(Router\) (?:Failed to load model|Model loaded successfully)")
 
+_BACKEND_ERROR = re.compile(r"\[Error\] \((?:WrappedServer|LlamaCpp|BackendWatchdog|ProcessManager)\) (?P<text>.+)")
+
 PREFIXES = ("extra.", "user.", "builtin.")
 
 
@@ -80,3 +82,9 @@ def bare(model: str) -> str:
         if model.startswith(prefix):
             return model.removeprefix(prefix)
     return model
+
+
+def backend_error(line: str) -> str | None:
+    """What an error line says about a backend, without its head; None for every other line."""
+    found = _BACKEND_ERROR.search(line)
+    return found["text"].strip() if found else None

@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     LOAD = "load"
     UNLOAD = "unload"
+    CLEAR = "clear"  # a person wants an old failure forgotten
 
 
 class Status(StrEnum):

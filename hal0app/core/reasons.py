@@ -21,6 +21,7 @@ class Reason(StrEnum):
     OPERATOR = "operator"
     DISABLED = "disabled"
     LOAD_FAILED = "load_failed"
+    CRASH_LOOP = "crash_loop"
     INVALID_CONFIG = "invalid_config"
 
 
@@ -45,6 +46,7 @@ CATALOGUE: dict[Reason, Row] = {
     Reason.OPERATOR: Row("unloaded by {who}"),
     Reason.DISABLED: Row("turned off; requests are refused"),
     Reason.LOAD_FAILED: Row("loading {model} failed: {cause}"),
+    Reason.CRASH_LOOP: Row("{model} crashed {count} times in {minutes} min before it could answer. {log}"),
     Reason.INVALID_CONFIG: Row("the definition is not valid: {cause}"),
 }
 

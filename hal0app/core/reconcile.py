@@ -89,7 +89,8 @@ def _facts(
     last = last_finished(operations, model)
     resident = observation.resident(model)
     known = observation.fresh and not (last and last.finished and last.finished.tick > observation.taken.tick)
-    facts = Facts(slot, record, known, resident, active(operations, model, now), last)
+    loop = next((one for one in evidence if one.model == model and one.kind == "crash_loop"), None)
+    facts = Facts(slot, record, known, resident, active(operations, model, now), last, crash_loop=loop)
     if not known or resident is not None or model is None:
         return facts
     if record.state in UP:

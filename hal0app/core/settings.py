@@ -46,6 +46,13 @@ class ObserverSection(Section, frozen=True, kw_only=True):
     timeout_s: Seconds = 2.0
 
 
+class CrashLoop(Section, frozen=True, kw_only=True):
+    """More than `crashes` within `window_s` before a first answer latch a slot in error."""
+
+    crashes: Annotated[int, msgspec.Meta(ge=1)] = 3
+    window_s: Seconds = 600.0
+
+
 class Retention(Section, frozen=True, kw_only=True):
     """How much history is kept, in rows."""
 
@@ -60,6 +67,7 @@ class Settings(Section, frozen=True, kw_only=True):
     lemonade: Lemonade = Lemonade()
     dispatch: DispatchSection = DispatchSection()
     observer: ObserverSection = ObserverSection()
+    crash_loop: CrashLoop = CrashLoop()
     retention: Retention = Retention()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hal0app.core import reasons
-from hal0app.core.operation import Kind, Operation, Status
+from hal0app.core.operation import Evidence, Kind, Operation, Status
 from hal0app.core.reasons import CATALOGUE, Reason
 from hal0app.core.residency import Resident
 from hal0app.core.slot_config import SlotConfig
@@ -96,6 +96,7 @@ class Facts:
     active: Operation | None = None  # what hal0 is doing to the model now
     last: Operation | None = None  # the latest finished operation on it
     departure: Verdict | None = None  # why it left, if it did
+    crash_loop: Evidence | None = None  # it crashed too often before it could answer
 
     @property
     def failed(self) -> Operation | None:
@@ -105,6 +106,14 @@ class Facts:
             return None
         blamed = last.status is Status.FAILED and last.error_code not in BLAMELESS
         return last if blamed and last.options == options_key(self.slot) else None
+
+    @property
+    def latched(self) -> Evidence | None:
+        """The crash loop that still speaks against this slot: it was with the same options."""
+        loop = self.crash_loop
+        if loop is None or isinstance(self.slot, Broken):
+            return None
+        return loop if loop.data.get("options") == options_key(self.slot) else None
 
 
 def options_key(slot: SlotConfig) -> str:
@@ -146,6 +155,12 @@ def _failure(facts: Facts) -> Verdict:
     return _verdict(S.ERROR, Reason.LOAD_FAILED, model=_model(facts), cause=cause)
 
 
+def _looping(facts: Facts) -> Verdict:
+    told = facts.latched.data if facts.latched else {}
+    words = {key: told.get(key, "") for key in ("count", "minutes", "log")}
+    return _verdict(S.ERROR, Reason.CRASH_LOOP, model=_model(facts), **words)
+
+
 def _gone(facts: Facts) -> Verdict:
     return facts.departure or _verdict(S.OFFLINE, Reason.EVICTED)
 
@@ -177,6 +192,7 @@ RULES: tuple[Rule, ...] = (
     Rule("it has no model", _empty, lambda f: _verdict(S.OFFLINE, Reason.NO_MODEL)),
     Rule("hal0 is loading it", _doing(Kind.LOAD), lambda f: Verdict(S.STARTING, message=f"loading {_model(f)}")),
     Rule("hal0 is unloading it", _doing(Kind.UNLOAD), lambda f: Verdict(S.UNLOADING, message="unloading")),
+    Rule("it crashes again and again", lambda f: f.latched is not None, _looping),
     Rule("lemond is silent", lambda f: not f.known, _same),
     Rule("it is resident", lambda f: f.resident is not None, lambda f: Verdict(S.READY)),
     Rule("its last load failed", lambda f: f.failed is not None, _failure),
@@ -229,6 +245,7 @@ REFUSALS: dict[str, dict[Reason, str]] = {
         Reason.NO_MODEL: "slot.no_model",
         Reason.INVALID_CONFIG: "slot.error",
         Reason.LOAD_FAILED: "slot.error",
+        Reason.CRASH_LOOP: "slot.error",
     },
     "unload": {},
 }

@@ -23,6 +23,7 @@ from hal0app.services.catalogue import Catalogue
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Lemonade, States
+from hal0app.services.preflight import Preflight
 
 HEARTBEAT_S = 5.0
 CONFIRM_S = 10.0
@@ -45,10 +46,12 @@ class Acts:
         clock: Clock,
         owner: str,
         wait_s: float = 120.0,
+        preflight: Preflight | None = None,
     ) -> None:
         self._lemonade, self._catalogue, self._leases = lemonade, catalogue, leases
         self._observer, self._store, self._clock = observer, store, clock
         self._owner = owner
+        self._preflight = preflight or Preflight(catalogue)
         self.wait_s = wait_s
         self.on_wipe: Callable[[Wipe], None] = lambda _: None
 
@@ -58,17 +61,27 @@ class Acts:
 
     # -- load
 
-    def preflight(self, name: str, slot: SlotConfig | None) -> Model:
-        """The model, if loading it can be tried; else the error that says what to do. lemond is left alone."""
+    def preflight(
+        self, name: str, slot: SlotConfig | None, seen: Observation | None = None, replaced: str | None = None
+    ) -> Model:
+        """The model, if loading it can be tried; else the error that says what to do. lemond is left alone.
+
+        `replaced` is a resident that is unloaded first in any case.
+        """
+        seen = seen or self._observer.snapshot.residency
+        return self._preflight.check(name, slot, seen, self._leaving(name, seen, replaced))
+
+    def _leaving(self, name: str, seen: Observation, replaced: str | None) -> list[Resident]:
+        """Who will be unloaded before the load of `name`; all being pinned is told when room is made."""
+        first = [one for one in seen.residents if one.model in {name, replaced}]
         model = self._catalogue.find(name)
         if model is None:
-            raise errors.error("model.unknown", f"Lemonade does not know a model '{name}'. See GET /v1/models")
-        if not model.downloaded:
-            raise errors.error("model.not_downloaded", f"'{name}' is not on this machine. Pull it first")
-        if slot is not None and slot.type is not model.type:
-            message = f"slot '{slot.name}' serves {slot.type}, but '{name}' is a model for {model.type}"
-            raise errors.error("model.type_mismatch", message, param="model")
-        return model
+            return first
+        rest = replace(seen, residents=tuple(one for one in seen.residents if one not in first))
+        try:
+            return [*first, *self._victims(model, rest)]
+        except AllPinned:
+            return first
 
     def load(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident:
         """Make `name` resident and return it as a look taken after the load shows it.
@@ -80,14 +93,16 @@ class Acts:
         there = seen.resident(name)
         if there is not None and self._leases.usable(there):
             return there
-        model = self.preflight(name, slot)
+        model = self.preflight(name, slot, seen)
         with self._operation(id_, Kind.LOAD, name, slot, cause) as result:
             if there is not None:
                 self._lemonade.unload(name)
                 seen = self._look(wait_s)
             seen = self._make_room(model, seen, cause, wait_s)
             self._load(model, slot, seen, result)
-        return self._confirmed(model)
+        resident = self._confirmed(model)
+        self._preflight.learn(model, slot, resident)
+        return resident
 
     def _confirmed(self, model: Model) -> Resident:
         """The resident in a look taken after the load ended, so that by then its slots are recorded as ready."""
@@ -120,15 +135,19 @@ class Acts:
 
     def _make_room(self, model: Model, seen: Observation, cause: Cause, wait_s: float) -> Observation:
         """Unload, drained, whoever must leave so that lemond need not choose."""
-        pinned = {slot.model for slot in self._observer.snapshot.configs if slot.pinned and slot.enabled and slot.model}
         try:
-            leaving = victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
+            leaving = self._victims(model, seen)
         except AllPinned as full:
             message = f"every loaded model is pinned, so nothing can make room for '{model.id}'. Unpin one of: {full}"
             raise errors.error("pool.all_pinned", message, models=full.models) from None
         for one in leaving:
             self.unload(self.new_id(), one.model, None, Cause("displaced", cause.who, model.id), wait_s)
         return self._look(wait_s) if leaving else seen
+
+    def _victims(self, model: Model, seen: Observation) -> list[Resident]:
+        """Who must leave so that `model` has a place; raises AllPinned."""
+        pinned = {slot.model for slot in self._observer.snapshot.configs if slot.pinned and slot.enabled and slot.model}
+        return victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
 
     # -- unload
 
@@ -150,6 +169,11 @@ class Acts:
             self._look(CONFIRM_S)
         finally:
             self._leases.open(name)
+
+    def clear(self, name: str, slot: str, cause: Cause) -> None:
+        """Record that a person wants the model's failures forgotten."""
+        with self._operation(self.new_id(), Kind.CLEAR, name, None, cause, slot):
+            self._store.forget_evidence(name)
 
     # -- observing and recording
 

@@ -108,6 +108,14 @@ class Control:
         work = partial(self._unload, want, Cause("operator", who))
         return self._submit(("unload", want.model), work)
 
+    def restart(self, want: Want, who: str) -> Job:
+        """Start or join an unload and a load right after it."""
+        return self._submit(("restart", want.model), partial(self._restart, want, Cause("operator", who)))
+
+    def clear(self, want: Want, who: str) -> None:
+        """Forget what speaks against the model."""
+        self._acts.clear(want.model, want.name, Cause("operator", who))
+
     def restore(self, want: Want) -> Job:
         """Start or join a load that brings back what was lost."""
         return self._load_job(want, Cause("restore", "hal0"))
@@ -189,11 +197,15 @@ class Control:
         wait_s = want.slot.wait_s if want.slot else self._acts.wait_s
         self._acts.unload(id_, want.model, want.name if want.slot else None, cause, wait_s, **facts)
 
+    def _restart(self, want: Want, cause: Cause, id_: str) -> None:
+        self._unload(want, cause, self._acts.new_id())
+        self._load(want, cause, id_)
+
     def _swap(self, want: Want, model: str, cause: Cause, keep: Callable[[], None], id_: str) -> None:
         """Unload the old, load the new; when the new one fails, the old one comes back."""
         assert want.slot is not None
         slot, wait_s = want.slot, want.slot.wait_s
-        self._acts.preflight(model, slot)
+        self._acts.preflight(model, slot, replaced=want.model)
         held = bool(want.model) and self._observer.snapshot.residency.resident(want.model) is not None
         if held:
             unload = Cause("displaced", cause.who, model)

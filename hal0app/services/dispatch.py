@@ -17,7 +17,6 @@ from hal0app.core import routing, sse
 from hal0app.core.clock import Clock
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.headers import Headers
-from hal0app.core.operation import Evidence
 from hal0app.core.residency import Resident
 from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
@@ -25,9 +24,10 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
+from hal0app.services.crashes import Crashes
 from hal0app.services.leases import Lease, Leases
 from hal0app.services.observer import Observer
-from hal0app.services.ports import Call, Client, Reply, States, Upstream
+from hal0app.services.ports import Call, Client, Reply, Upstream
 
 SETTLE_S = 3.0
 FIRST_EVENT_BYTES = 1 << 20
@@ -124,13 +124,13 @@ class Dispatch:
         leases: Leases,
         catalogue: Catalogue,
         upstream: Upstream,
-        store: States,
+        crashes: Crashes,
         clock: Clock,
         lemonade_url: str,
         wait_s: float,
     ) -> None:
         self._observer, self._control, self._leases = observer, control, leases
-        self._catalogue, self._upstream, self._store, self._clock = catalogue, upstream, store, clock
+        self._catalogue, self._upstream, self._crashes, self._clock = catalogue, upstream, crashes, clock
         self._lemonade_url, self._wait_s = lemonade_url.rstrip("/"), wait_s
 
     # -- an endpoint of the table
@@ -174,6 +174,8 @@ class Dispatch:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
         asked = self._clock().tick
         for replayed in (False, True):
+            if replayed and want.slot is not None:
+                want = self._slot_want(want.slot)
             lease = self._control.lease(want, wait_s, client)
             trip = Trip(
                 slot=want.slot.name if want.slot else "",
@@ -186,21 +188,22 @@ class Dispatch:
                 answer = self._send(want, lease, endpoint, ask, client, trip)
             except ModelGone as gone:
                 lease.release()
-                self._note_gone(lease.resident, gone)
+                self._note_gone(want, lease.resident, gone)
                 continue
             except BaseException:
                 lease.release()
                 raise
+            self._crashes.answered(lease.resident)
             answer.on_close(lease.release)
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
 
-    def _note_gone(self, resident: Resident, gone: ModelGone) -> None:
+    def _note_gone(self, want: Want, resident: Resident, gone: ModelGone) -> None:
         """Make sure that the next lease is not on the loading that just failed."""
         now = self._clock()
         if gone.proof is not None:
             self._leases.bury(resident)
-            self._store.save_evidence(Evidence(resident.model, "crashed", now, {"proof": gone.proof}))
+            self._crashes.note(resident, want.slot, gone.proof)
         self._observer.after(now, SETTLE_S)
 
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:

@@ -14,6 +14,7 @@ from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
+from hal0app.services.feed import Feed
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
@@ -39,6 +40,7 @@ class Hal0:
     slots: Slots
     dispatch: Dispatch
     store: States
+    feed: Feed
     models: Models
     downloads: Downloads
     backends: Backends
@@ -59,6 +61,7 @@ class Hal0:
         """End background work and open streams; requests under way finish by themselves."""
         for hook in self.on_drain:
             hook()
+        self.feed.close()
         workers: list[Worker] = [*self.workers, self.control, self.observer]
         for worker in workers:
             worker.stop()

@@ -160,6 +160,13 @@ class Slots:
             self._write(name, merged, "changed", agent)
         return self.one(name)
 
+    def replace(self, name: str, definition: Mapping[str, Any], if_match: str | None, agent: str | None) -> SlotView:
+        """Make `definition` the whole definition of a slot that exists. Raises as `change`."""
+        with self._writing:
+            self._current(name, if_match)
+            self._write(name, {key: value for key, value in definition.items() if value is not None}, "changed", agent)
+        return self.one(name)
+
     def delete(self, name: str, if_match: str | None, agent: str | None = None) -> None:
         """Delete the slot; its model stays where it is. Raises `slot.seeded`, `slot.not_found`."""
         with self._writing:
@@ -202,11 +209,24 @@ class Slots:
     def load(self, name: str, who: str) -> Job:
         """Start or join the slot's load. Raises what speaks against it."""
         want = self._want(name, "load")
+        if self.one(name).record.state is State.ERROR:
+            self._control.clear(want, who)
         return self._control.load(want, who)
 
     def unload(self, name: str, who: str) -> Job:
         """Start or join the slot's unload; its requests end first."""
         return self._control.unload(self._want(name, "unload"), who)
+
+    def restart(self, name: str, who: str) -> Job:
+        """Unload and load again."""
+        return self._control.restart(self._want(name, "load"), who)
+
+    def clear(self, name: str, who: str) -> SlotView:
+        """Forget old failures, so that requests may try the model again."""
+        asked = self._clock()
+        self._control.clear(self._want(name, "load"), who)
+        self._observer.after(asked, 5.0, fresh=False)
+        return self.one(name)
 
     def swap(self, name: str, model: str, who: str) -> Job:
         """Put another model in: it is kept only if it loads, else the old one comes back."""

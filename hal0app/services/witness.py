@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from hal0app.core.clock import Clock
-from hal0app.core.lemond_log import LogReader, Wipe
+from hal0app.core.lemond_log import LogReader, Wipe, backend_error
 from hal0app.core.operation import Evidence
 from hal0app.services.ports import Log, States
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+LAST_WORDS = 5
 
 
 class Witness:
@@ -23,6 +25,7 @@ class Witness:
         self._stream, self._store, self._clock = stream, store, clock
         self._stop = threading.Event()
         self._listeners: list[Callable[[Wipe], None]] = []
+        self._complaints: deque[str] = deque(maxlen=LAST_WORDS)
 
     @property
     def present(self) -> bool:
@@ -32,6 +35,10 @@ class Witness:
     def on_wipe(self, listener: Callable[[Wipe], None]) -> None:
         """Call `listener` with every wipe once lemond has finished it."""
         self._listeners.append(listener)
+
+    def last_words(self) -> list[str]:
+        """The latest error lines about backends, without their time stamps."""
+        return list(self._complaints)
 
     def run(self) -> None:
         """Follow until stopped."""
@@ -49,6 +56,8 @@ class Witness:
         self._stream.close()
 
     def _hear(self, reader: LogReader, line: str) -> None:
+        if (complaint := backend_error(line)) is not None:
+            self._complaints.append(complaint)
         wipe = reader.read(line)
         if wipe is None:
             return

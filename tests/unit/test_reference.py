@@ -76,7 +76,7 @@ def test_every_control_endpoint_is_listed(routes: set[str]) -> None:
     control = {route for route in routes if " /api/" in route or route.endswith("z")} - {
         route for route in routes if " /api/v1/" in route
     }
-    acts = {f"POST /api/slots/{{name}}/{act}" for act in ("load", "unload", "swap")}
+    acts = {f"POST /api/slots/{{name}}/{act}" for act in ("load", "unload", "restart", "swap", "pin", "unpin")}
     expected = {route.replace("{id_}", "{id}") for route in control if "{act}" not in route} | acts
     assert set(rows("api.md", "Control")) == expected
 

@@ -31,7 +31,7 @@ def view(
     stale: float | None = None,
     **more: int,
 ) -> SlotView:
-    facts = {"model": "other", "cause": "no memory", "n": 15, "who": "you"}
+    facts = {"model": "other", "cause": "no memory", "n": 15, "who": "you", "count": 4, "minutes": 10, "log": "exit 1"}
     record = Record(name, state, reason, reasons.message(reason, **facts), since=1000.0, stale_since=stale, version=1)
     return SlotView(SlotConfig(name=name, type=SlotType.LLM, model="tiny"), record, state, **more)
 
@@ -69,7 +69,7 @@ def test_a_loss_without_asking_is_calm_and_can_be_undone(reason: Reason) -> None
 
 def test_red_is_kept_for_what_a_person_must_act_on() -> None:
     red = {reason for reason, shown in BY_REASON.items() if shown.tone is Tone.BAD}
-    assert red == {Reason.LOAD_FAILED, Reason.INVALID_CONFIG}
+    assert red == {Reason.LOAD_FAILED, Reason.CRASH_LOOP, Reason.INVALID_CONFIG}
     assert all(shown.tone is not Tone.BAD for shown in BY_STATE.values())
 
 
@@ -81,7 +81,7 @@ def test_words_that_differ_in_colour_differ_in_shape_too() -> None:
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
 def test_the_sentence_of_an_offline_slot_is_the_records_own(reason: Reason) -> None:
     assert card(state=State.OFFLINE, reason=reason).sentence == reasons.message(
-        reason, model="other", cause="no memory", n=15, who="you"
+        reason, model="other", cause="no memory", n=15, who="you", count=4, minutes=10, log="exit 1"
     )
 
 

@@ -1,0 +1,53 @@
+"""`/api/journal`: what changed and why, as a list and as a stream that resumes where it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from hal0app.api.v1 import hal0
+from hal0app.core import sse
+from hal0app.core.journal import Entry
+
+bp = Blueprint("journal", __name__)
+
+LIMIT = 1000
+FILTERS = ("slot", "kind", "level", "source", "q")
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@bp.get("/api/journal")
+def journal() -> Response:
+    """Entries after `since` (an id), oldest first; without it the newest ones."""
+    limit = min(request.args.get("limit", 200, type=int), LIMIT)
+    since = request.args.get("since", type=int)
+    filters = {name: request.args.get(name) for name in FILTERS}
+    found = hal0().store.journal(since or 0, max(limit, 1), newest=since is None, **filters)
+    return jsonify([entry_json(one) for one in found])
+
+
+@bp.get("/api/journal/stream")
+def stream() -> Response:
+    """Server-sent events, one an entry; after the id in Last-Event-ID or `since`, else only what comes from now on."""
+    feed = hal0().feed
+    asked = request.headers.get("Last-Event-ID") or request.args.get("since") or ""
+    since = int(asked) if asked.isascii() and asked.isdigit() else feed.newest()
+    return Response(_events(feed.follow(since)), mimetype="text/event-stream", headers=STREAM_HEADERS)
+
+
+def _events(batches: Iterator[list[Entry]]) -> Iterator[bytes]:
+    yield sse.comment("hal0 journal")
+    for batch in batches:
+        yield b"".join(_event(one) for one in batch) if batch else sse.comment("quiet")
+
+
+def _event(one: Entry) -> bytes:
+    return f"id: {one.id}\n".encode() + sse.frame(json.dumps(entry_json(one)), "journal")
+
+
+def entry_json(one: Entry) -> dict[str, Any]:
+    """A journal entry as the API shows it."""
+    return {**one.__dict__, "ts": round(one.ts, 3)}
