@@ -234,18 +234,6 @@ def test_two_processes_at_once_lose_no_change_and_tell_every_event_once(store: S
     assert {one.source for one in told} <= {"api", "drift"}
 
 
-def test_two_processes_that_open_a_new_file_at_once_both_get_it(tmp_path: Path) -> None:
-    start = threading.Barrier(4)
-
-    def opened() -> Store:
-        start.wait(20)
-        return Store(tmp_path / "hal0.db", RETENTION)
-
-    for one in [one.result() for one in [Asking(opened) for _ in range(4)]]:
-        look(one, 5)
-        one.close()
-
-
 def test_writers_at_once_lose_no_journal_entry(store: Store, other: Store) -> None:
     def write(mine: Store, name: str) -> None:
         for number in range(20):

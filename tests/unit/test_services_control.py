@@ -357,9 +357,9 @@ def test_a_person_unloads_and_the_slot_says_who(house: House) -> None:
 
 
 def test_the_unload_of_a_busy_model_is_bounded_and_leaves_it_loaded(house: House) -> None:
+    held = lease(house)
     house.folder.put(slot("primary", "m", wait_s=0.05))
     house.look()
-    held = lease(house)
     with pytest.raises(Hal0Error) as problem:
         house.control.unload(want(house), "ann").wait(20)
     assert (problem.value.code, problem.value.retry_after) == ("slot.loading", 10)
