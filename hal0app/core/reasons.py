@@ -20,6 +20,8 @@ class Reason(StrEnum):
     IDLE = "idle"
     OPERATOR = "operator"
     DISABLED = "disabled"
+    NOT_DOWNLOADED = "not_downloaded"
+    REFUSED = "refused"
     LOAD_FAILED = "load_failed"
     CRASH_LOOP = "crash_loop"
     INVALID_CONFIG = "invalid_config"
@@ -45,6 +47,8 @@ CATALOGUE: dict[Reason, Row] = {
     Reason.IDLE: Row("unloaded after {n} min idle (reloads on next request)"),
     Reason.OPERATOR: Row("unloaded by {who}"),
     Reason.DISABLED: Row("turned off; requests are refused"),
+    Reason.NOT_DOWNLOADED: Row("{cause}"),
+    Reason.REFUSED: Row("{model} cannot be loaded: {cause}"),
     Reason.LOAD_FAILED: Row("loading {model} failed: {cause}"),
     Reason.CRASH_LOOP: Row("{model} crashed {count} times in {minutes} min before it could answer. {log}"),
     Reason.INVALID_CONFIG: Row("the definition is not valid: {cause}"),

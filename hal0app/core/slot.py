@@ -46,8 +46,26 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 # States in which the slot's model was loaded or about to be, so that its absence is a departure with a reason.
 UP = frozenset({S.STARTING, S.READY, S.UNLOADING})
 
+# Reasons of an offline slot that hold only as long as what they name.
+PASSING = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG, Reason.NOT_DOWNLOADED})
+
 # A failed load with one of these codes says nothing against the slot's model.
 BLAMELESS = frozenset({"lemonade.unavailable", "pool.all_pinned", "system.stopping", "slot.loading"})
+
+
+# What the preflight refuses never reached lemond: a request may ask again, and is told the same or served.
+FAILURES: dict[str, tuple[State, Reason]] = {
+    "model.unknown": (S.OFFLINE, Reason.NOT_DOWNLOADED),
+    "model.not_downloaded": (S.OFFLINE, Reason.NOT_DOWNLOADED),
+    "model.corrupt": (S.ERROR, Reason.REFUSED),
+    "model.type_mismatch": (S.ERROR, Reason.REFUSED),
+    "model.context_exceeded": (S.ERROR, Reason.REFUSED),
+    "backend.not_installed": (S.ERROR, Reason.REFUSED),
+    "args.reserved": (S.ERROR, Reason.REFUSED),
+    "args.unknown": (S.ERROR, Reason.REFUSED),
+    "memory.insufficient": (S.ERROR, Reason.REFUSED),
+    "npu.busy": (S.ERROR, Reason.REFUSED),
+}
 
 
 @dataclass(frozen=True)
@@ -151,8 +169,9 @@ def _model(facts: Facts) -> str:
 
 
 def _failure(facts: Facts) -> Verdict:
-    cause = facts.failed.error_message if facts.failed else ""
-    return _verdict(S.ERROR, Reason.LOAD_FAILED, model=_model(facts), cause=cause)
+    code, cause = (facts.failed.error_code or "", facts.failed.error_message) if facts.failed else ("", "")
+    state, reason = FAILURES.get(code, (S.ERROR, Reason.LOAD_FAILED))
+    return _verdict(state, reason, model=_model(facts), cause=cause)
 
 
 def _looping(facts: Facts) -> Verdict:
@@ -169,7 +188,7 @@ def _still_offline(facts: Facts) -> Verdict:
     if facts.departure is not None:
         return facts.departure
     kept = facts.record.state is S.OFFLINE and facts.record.model == _model(facts)
-    fitting = facts.record.reason not in {Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG}
+    fitting = facts.record.reason not in PASSING
     return _same(facts) if kept and fitting else _verdict(S.OFFLINE, Reason.NEVER_LOADED)
 
 

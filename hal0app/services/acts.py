@@ -14,9 +14,9 @@ from hal0app.core import journal
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.lemond_log import Wipe
 from hal0app.core.model import Model, load_request
-from hal0app.core.operation import Cause, Kind, Operation, Status
+from hal0app.core.operation import Cause, Kind, Operation, Status, last_finished
 from hal0app.core.residency import AllPinned, Observation, Resident, victims
-from hal0app.core.slot import options_key
+from hal0app.core.slot import BLAMELESS, options_key
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
@@ -93,7 +93,11 @@ class Acts:
         there = seen.resident(name)
         if there is not None and self._leases.usable(there):
             return there
-        model = self.preflight(name, slot, seen)
+        try:
+            model = self.preflight(name, slot, seen)
+        except Hal0Error as refusal:
+            self._refused(id_, name, slot, cause, refusal)
+            raise
         with self._operation(id_, Kind.LOAD, name, slot, cause) as result:
             if there is not None:
                 self._lemonade.unload(name)
@@ -103,6 +107,19 @@ class Acts:
         resident = self._confirmed(model)
         self._preflight.learn(model, slot, resident)
         return resident
+
+    def _refused(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, refusal: Hal0Error) -> None:
+        """Record what the preflight refused as a load that failed, once for as long as it stays the same."""
+        now = self._clock()
+        options = options_key(slot) if slot else ""
+        last = last_finished(self._observer.snapshot.operations, name)
+        same = last is not None and (last.error_message, last.options) == (refusal.message, options)
+        if same or refusal.code in BLAMELESS:
+            return
+        begun = Operation(
+            id_, Kind.LOAD, name, slot.name if slot else None, cause, now, owner=self._owner, options=options
+        )
+        self._end(begun, Status.FAILED, {}, refusal)
 
     def _confirmed(self, model: Model) -> Resident:
         """The resident in a look taken after the load ended, so that by then its slots are recorded as ready."""

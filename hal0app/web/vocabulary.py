@@ -129,6 +129,8 @@ BY_REASON: dict[Reason, Face] = {
     Reason.IDLE: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.OPERATOR: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, LOAD_NOW),
     Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, by_file=True),
+    Reason.NOT_DOWNLOADED: Face("Not downloaded", Shape.CIRCLE, Tone.CALM, LAST, TRY_AGAIN),
+    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, TRY_AGAIN),
     Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, TRY_AGAIN),
     Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, TRY_AGAIN),
     Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, by_file=True),

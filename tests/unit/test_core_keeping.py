@@ -9,8 +9,9 @@ from hal0app.core.keeping import IdleUnload, Pin, Restore, Task, Use, tasks, van
 from hal0app.core.operation import Cause, Kind, Operation, Status
 from hal0app.core.reasons import Reason
 from hal0app.core.residency import Link, Observation, Resident
-from hal0app.core.slot import Record, State
+from hal0app.core.slot import BLAMELESS, FAILURES, Record, State
 from hal0app.core.slot_config import SlotConfig, read_slot
+from hal0app.errors import CODES
 
 NOW = Moment(1000.0, 5000.0)
 
@@ -115,3 +116,9 @@ def test_nothing_vanishes_from_another_lemond_or_from_a_silent_one() -> None:
     before = Observation(Moment(10, 0), Link.UP, (Resident("a"), Resident("b")), boot="1")
     assert vanished(before, Observation(Moment(20, 0), Link.UP, boot="2"), []) == set()
     assert vanished(before, Observation(Moment(20, 0), Link.BUSY, boot="1"), []) == set()
+
+
+def test_every_failure_that_has_a_state_of_its_own_is_an_error_code() -> None:
+    assert set(FAILURES) <= set(CODES)
+    assert set(BLAMELESS) <= set(CODES)
+    assert not set(FAILURES) & set(BLAMELESS)

@@ -69,7 +69,7 @@ def test_a_loss_without_asking_is_calm_and_can_be_undone(reason: Reason) -> None
 
 def test_red_is_kept_for_what_a_person_must_act_on() -> None:
     red = {reason for reason, shown in BY_REASON.items() if shown.tone is Tone.BAD}
-    assert red == {Reason.LOAD_FAILED, Reason.CRASH_LOOP, Reason.INVALID_CONFIG}
+    assert red == {Reason.REFUSED, Reason.LOAD_FAILED, Reason.CRASH_LOOP, Reason.INVALID_CONFIG}
     assert all(shown.tone is not Tone.BAD for shown in BY_STATE.values())
 
 
