@@ -13,7 +13,7 @@ from hal0app.cli.slots import read_pairs
 from hal0app.core.download import read_download
 
 
-def testread_events_are_read_with_their_ids_and_heartbeats_are_not() -> None:
+def test_events_are_read_with_their_ids_and_heartbeats_are_not() -> None:
     lines = b': ping\n\nid: 7\nevent: journal\ndata: {"a": 1}\n\nid: 8\ndata: {"b":\ndata: 2}\n\nid: 9\ndata: {"cut'
     assert list(read_events(lines.splitlines(keepends=True))) == [Event("7", {"a": 1}), Event("8", {"b": 2})]
 

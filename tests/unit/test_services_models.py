@@ -108,6 +108,10 @@ class Shelf:
             follower.join(20)
             assert not follower.is_alive()
 
+    def on_disk(self) -> list[str]:
+        """The ids of the downloaded models as they are shown."""
+        return [one.model.id for one in self.models.all() if one.model.downloaded]
+
     def told(self, *kinds: str, count: int = 1) -> list[Entry]:
         """The entries of these kinds, once there are `count`."""
         return eventually(lambda: (found := self.house.store.told(*kinds))[count - 1 :] and found, within=20)
@@ -127,10 +131,11 @@ def test_a_forced_delete_unloads_first_and_is_journalled() -> None:
     with Shelf(slot("primary", "m")).running() as shelf:
         shelf.house.lemond.put("m")
         shelf.house.look()
+        assert "m" in shelf.on_disk()
         shelf.models.delete("m", force=True, agent="ansible")
         assert shelf.house.lemond.calls == [("unload", "m"), ("delete", "m")]
         assert [(one.model, one.agent) for one in shelf.told("model.delete")] == [("m", "ansible")]
-        assert [one.model.id for one in shelf.models.all() if one.model.downloaded] == ["n", "o"]
+        assert shelf.on_disk() == ["n", "o"]
 
 
 def test_a_model_that_nobody_uses_is_deleted_without_force() -> None:
@@ -188,6 +193,7 @@ def test_without_lemonade_its_last_known_models_are_shown_and_nothing_known_is_a
 def test_a_pull_is_journalled_at_its_start_and_at_its_end() -> None:
     with Shelf().running() as shelf:
         wanted = {"model_name": "user.new", "checkpoint": "org/repo:Q4", "recipe": "llamacpp"}
+        assert "user.new" not in shelf.on_disk()
         begun = shelf.models.pull(wanted, "cli")
         assert (begun.id, begun.running) == ("model:user.new", True)
         assert shelf.disk.asked == [wanted]
@@ -196,7 +202,7 @@ def test_a_pull_is_journalled_at_its_start_and_at_its_end() -> None:
         start, end = shelf.told("model.pull", count=2)
         assert (start.message, start.agent) == ("the download of user.new started", "cli")
         assert (end.message, end.level, end.model) == ("user.new was downloaded", "info", "user.new")
-        assert "user.new" in [one.model.id for one in shelf.models.all()]
+        assert "user.new" in shelf.on_disk()
 
 
 def test_a_download_that_fails_later_is_told_with_its_reason() -> None:
