@@ -66,8 +66,8 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 	$(call lane,contract,$(PYTEST) tests/contract --engine embedded)
 
 .PHONY: integration
-integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, and the promises
-	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance --engine embedded)
+integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, a minute of load
+	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance --engine embedded && $(SOAK) --minutes 1)
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
@@ -76,6 +76,18 @@ browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen thr
 .PHONY: test-lemond
 test-lemond: root $(DEV)/.ready ## the contract and the promises on AMD's real lemond in a chroot (root)
 	$(call lane,test-lemond,tests/lemond/chroot.sh >/dev/null && $(PYTEST) tests/contract tests/acceptance --engine lemond)
+
+##@ Measure
+MINUTES ?= 3
+SOAK := $(DEV)/bin/python -m tests.soak
+
+.PHONY: soak
+soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, frozen health, growth of memory and files
+	$(call lane,soak,$(SOAK) --minutes $(MINUTES))
+
+.PHONY: stateful
+stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as long and with a new seed
+	$(call lane,stateful,HAL0_STATEFUL=deep $(PYTEST) tests/integration/test_slots_machine.py)
 
 ##@ Maintain
 LOCK := $(DEV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \

@@ -65,7 +65,7 @@ class Faults:
             return self._active.get((kind, model)) or self._active.get((kind, ""))
 
     def wait_while(self, holds: Callable[[], bool], cancelled: Cancelled = lambda: False) -> None:
-        """Wait until `holds` no longer does."""
+        """Wait as long as `holds` does."""
         with self._changed:
             while holds() and not cancelled():
                 self._changed.wait(LOOK_S)

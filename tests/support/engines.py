@@ -135,6 +135,7 @@ class Engine:
     def _gone(self, signal_number: int) -> None:
         process = self.process
         if process is None:
+            processes.kill(*processes.marked(MARK, str(self.home)))
             return
         if process.poll() is None:
             process.send_signal(signal_number)
@@ -149,6 +150,22 @@ class Engine:
     def kill9(self) -> None:
         """kill -9 of the daemon, and wait until it and its children are gone."""
         self._gone(signal.SIGKILL)
+
+    def crash(self) -> None:
+        """kill -9 of the daemon alone: backends that it leaves behind stay, with their ports."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The daemon is stopped (SIGSTOP) during the block; its backends go on."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def terminate(self) -> None:
         """SIGTERM, as systemd does, then wait until it and its children are gone."""
