@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.config_drift import differences
@@ -15,7 +15,9 @@ from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Past
 from hal0app.core.residency import Link, Observation
 from hal0app.core.settlement import settle
-from hal0app.services.ports import Looks, SlotFolder, States
+
+if TYPE_CHECKING:  # `hal0 drift` starts every ten seconds, and the protocols are a tenth of its start
+    from hal0app.services.ports import Looks, SlotFolder, States
 
 CLEAN, BLIND, NEWS = 0, 1, 3
 
