@@ -67,7 +67,7 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 
 .PHONY: integration
 integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, a minute of load
-	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance --engine embedded && $(SOAK) --minutes 1)
+	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 1)
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
@@ -87,7 +87,7 @@ soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, 
 
 .PHONY: stateful
 stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as long and with a new seed
-	$(call lane,stateful,HAL0_STATEFUL=deep $(PYTEST) tests/integration/test_slots_machine.py)
+	$(call lane,stateful,HAL0_STATEFUL=deep $(PYTEST) tests/stateful)
 
 ##@ Maintain
 LOCK := $(DEV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \

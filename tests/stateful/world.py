@@ -1,0 +1,158 @@
+"""One hal0 over one embedded engine with faults, and what this test knows of both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from hal0app.errors import CODES
+from tests.support import models, truth
+from tests.support.app import App, hal0
+from tests.support.engines import Engine, embedded_engine
+from tests.support.waiting import eventually
+
+WAIT_S = 20
+ANSWERED_WITHIN_S = 60.0
+WITNESS_BACK_S = 8.0  # after a restart of lemond, until its log is surely heard again
+CHAT_MODELS = ("chat-a", "chat-b", "chat-c", "chat-d")
+SLOTS: dict[str, dict[str, Any]] = {
+    "first": {"type": "llm", "model": "chat-a", "on_evict": "restore", "priority": 90},
+    "second": {"type": "llm", "model": "chat-b", "priority": 70},
+    "third": {"type": "llm", "model": "chat-c"},
+    "embed": {"type": "embedding", "model": "embed-a", "on_evict": "restore", "priority": 80},
+    "rerank": {"type": "reranking", "model": "rerank-a"},
+}
+REFUSED = {"slot.error", "model.load_failed", "model.quarantined"}
+
+
+@dataclass
+class World:
+    """`wanted` is each slot's definition as last written; `blamed` the models whose failure hal0 may hold against."""
+
+    app: App
+    engine: Engine
+    wanted: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: dict(one) for name, one in SLOTS.items()})
+    blamed: set[str] = field(default_factory=set)
+    told: int = 0
+    restarted: float = float("-inf")
+
+    # -- requests
+
+    def ask(self, slot: str) -> requests.Response:
+        """One request that fits the slot; half a screen of words for a chat, streamed."""
+        kind = self.wanted[slot]["type"]
+        if kind == "embedding":
+            return self.app.post("/v1/embeddings", {"model": slot, "input": "a cat"})
+        if kind == "reranking":
+            return self.app.post("/v1/rerank", {"model": slot, "query": "a cat", "documents": ["a car", "cats"]})
+        return self.app.chat(slot, max_tokens=12, stream=True)
+
+    def served(self, *slots: str) -> None:
+        """Ask all at once; each answer is good, or is the refusal that its definition calls for."""
+        begun = time.monotonic()
+        with ThreadPoolExecutor(len(slots)) as pool:
+            answers = list(pool.map(self.ask, slots))
+        assert time.monotonic() - begun < ANSWERED_WITHIN_S
+        for slot, answer in zip(slots, answers, strict=True):
+            self.fitting(slot, answer)
+
+    def fitting(self, slot: str, answer: requests.Response) -> None:
+        if answer.status_code == 200:
+            assert answer.headers["X-Hal0-Slot"] == slot
+            if "event-stream" in answer.headers["Content-Type"]:
+                assert answer.text.rstrip().endswith("data: [DONE]"), answer.text[-500:]
+            return
+        code = answer.json()["error"]["code"]
+        assert code in CODES, answer.text
+        assert code in self.refusals(slot), (slot, answer.text)
+
+    def refusals(self, slot: str) -> set[str]:
+        """The error codes that the slot's definition and history allow."""
+        one = self.wanted[slot]
+        if not one.get("enabled", True):
+            return {"slot.disabled"}
+        allowed = set(REFUSED) if one["model"] in self.blamed else set()
+        return allowed | ({"pool.all_pinned"} if self.crowded(slot) else set())
+
+    def crowded(self, slot: str) -> bool:
+        """Whether pins of other models may fill the pool of the slot."""
+        one = self.wanted[slot]
+        return len(self.pinned() - {one["model"]}) >= 2
+
+    def pinned(self) -> set[str]:
+        """The models that slots want pinned."""
+        return {one["model"] for one in self.wanted.values() if one.get("pinned") and one.get("enabled", True)}
+
+    # -- definitions
+
+    def edit(self, slot: str, changes: Mapping[str, Any]) -> None:
+        answer = requests.patch(f"{self.app.url}/api/slots/{slot}", json=dict(changes), timeout=60)
+        if answer.status_code == 409:
+            assert answer.json()["error"]["code"] == "slot.model_conflict", answer.text
+            return
+        assert answer.status_code == 200, answer.text
+        self.wanted[slot].update(changes)
+
+    # -- lemond
+
+    def restart(self) -> None:
+        self.engine.crash()
+        self.engine.start()
+        self.restarted = time.monotonic()
+
+    def wipe(self, trigger: str) -> None:
+        """A load behind hal0's back fails; what it took from enabled slots comes back, and the journal says so."""
+        truth.quiet(self.app, self.engine)
+        before = set(self.engine.residents()) - {trigger}
+        victims = {name for name, one in self.wanted.items() if one.get("enabled", True) and one["model"] in before}
+        heard = time.monotonic() - self.restarted > WITNESS_BACK_S
+        last = self.app.journal(limit=1)[-1]["id"]
+        self.engine.chaos("wipe", trigger)
+        if victims and heard:
+            eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=30)
+
+    def _told_of(self, victims: set[str], last: int) -> bool:
+        entries = self.app.journal(since=last, kind="evict.nuclear", limit=500)
+        named = {slot for one in entries for slot in [*one["data"]["restored"], *one["data"]["failed"]]}
+        return victims <= named
+
+    def loaded_by_somebody(self, model: str, **options: Any) -> None:
+        answer = requests.post(f"{self.engine.url}/v1/load", json={"model_name": model, **options}, timeout=60)
+        assert answer.status_code in {200, 409}, answer.text
+
+    # -- what must hold
+
+    def steady(self) -> None:
+        """Holds at any moment."""
+        entries = self.app.journal(since=self.told, limit=1000)
+        truth.only_movable_left(entries, self._pinned_before & self.pinned())
+        self._pinned_before = self.pinned()
+        self.told = entries[-1]["id"] if entries else self.told
+        for slot in self.app.get("/api/slots").json():
+            truth.explained(slot)
+            assert slot["state"] != "error" or slot["model"] in self.blamed, slot
+
+    _pinned_before: set[str] = field(default_factory=set)
+
+    def settled(self) -> None:
+        """Holds once nothing happens any more."""
+        self.engine.release()
+        truth.quiet(self.app, self.engine)
+        truth.second_drift_is_clean(self.app)
+        truth.quiet(self.app, self.engine)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A new one, gone at the end."""
+    with ExitStack() as stack:
+        chat = {name: models.chat() for name in CHAT_MODELS}
+        engine = stack.enter_context(embedded_engine(max_loaded_models=2, models=chat, chaos=True))
+        slots = {name: {**one, "wait_s": WAIT_S} for name, one in SLOTS.items()}
+        yield World(stack.enter_context(hal0(engine.url, slots)), engine)
