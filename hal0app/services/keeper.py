@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from dataclasses import dataclass
 
 from hal0app.core.clock import Clock
 from hal0app.core.journal import Entry
@@ -28,6 +29,18 @@ PAUSE_AFTER_FAILURE_S = 60.0
 MASS = 2
 
 
+@dataclass(frozen=True)
+class _Told:
+    """A wipe that was dealt with; `missing` are the victims that did not come back."""
+
+    trigger: str | None
+    tick: float
+    missing: frozenset[str]
+
+    def may_be(self, wipe: Wipe) -> bool:
+        return None in (self.trigger, wipe.trigger) or self.trigger == wipe.trigger
+
+
 class Keeper:
     """Works through wipes first, then through the tasks of the latest snapshot. One thing at a time."""
 
@@ -47,7 +60,7 @@ class Keeper:
         self._news = threading.Event()
         self._stopping = False
         self._not_before: dict[str, float] = {}
-        self._recent: list[tuple[str | None, float]] = []
+        self._recent: list[_Told] = []
         self._seen = observer.snapshot.seen
 
     def run(self) -> None:
@@ -110,12 +123,12 @@ class Keeper:
 
     def _recover(self, wipe: Wipe) -> None:
         """Load the victims' slots again, one by one, by priority; two failures in a row stop it, visibly."""
-        if self._told_already(wipe):
-            return
         snapshot = self._observer.after(self._clock(), RESTORE_WAIT_S)
         if snapshot is None:
             return
         lost = set(wipe.victims) - {wipe.trigger} - snapshot.seen.models()
+        if self._told_already(wipe, lost):
+            return
         slots = by_priority([slot for slot in snapshot.configs if slot.enabled and slot.model in lost])
         restored: list[str] = []
         failed: list[str] = []
@@ -126,14 +139,15 @@ class Keeper:
             came_back = self._came_back(slot)
             (restored if came_back else failed).append(slot.name)
             in_a_row = 0 if came_back else in_a_row + 1
+        back = {slot.model for slot in slots if slot.name in restored}
+        self._recent.append(_Told(wipe.trigger, self._clock().tick, frozenset(lost - back)))
         self._tell(wipe, restored, failed, [slot.name for slot in slots[len(restored) + len(failed) :]])
 
-    def _told_already(self, wipe: Wipe) -> bool:
-        """Whether this wipe was told by another source a moment ago (our own load's failure, lemond's log)."""
+    def _told_already(self, wipe: Wipe, lost: set[str]) -> bool:
+        """Whether another source (our own load's failure, lemond's log) told of this wipe, and nobody left since."""
         tick = self._clock().tick
-        known = any(one == wipe.trigger and tick - when < SAME_WIPE_S for one, when in self._recent)
-        self._recent = [(wipe.trigger, tick), *((one, when) for one, when in self._recent if tick - when < SAME_WIPE_S)]
-        return known
+        self._recent = [one for one in self._recent if tick - one.tick < SAME_WIPE_S]
+        return any(one.may_be(wipe) and lost <= one.missing for one in self._recent)
 
     def _came_back(self, slot: SlotConfig) -> bool:
         try:

@@ -1,0 +1,37 @@
+"""Sequences that went wrong once, each as short as it can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.app import App, hal0
+from tests.support.engines import Engine, embedded_engine
+from tests.support.waiting import eventually
+
+SLOTS = {
+    "primary": {"type": "llm", "model": "chat-a"},
+    "embed": {"type": "embedding", "model": "embed-a"},
+}
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with embedded_engine(chaos=True) as started:
+        yield started
+
+
+@pytest.fixture
+def app(engine: Engine) -> Iterator[App]:
+    with hal0(engine.url, SLOTS) as running:
+        for name in SLOTS:
+            assert running.post(f"/api/slots/{name}/load?wait=true").status_code == 200
+        yield running
+
+
+def test_the_same_bad_model_wipes_twice_in_a_minute_and_everybody_is_back_twice(app: App, engine: Engine) -> None:
+    for times in (1, 2):
+        engine.chaos("wipe", "chat-c")
+        eventually(lambda: set(engine.residents()) == {"chat-a", "embed-a"}, "everybody is back", within=20)
+        eventually(lambda times=times: len(app.journal(kind="evict.nuclear")) == times, "told", within=20)  # type: ignore[misc]
