@@ -140,7 +140,16 @@ def serve(arguments: list[str], ready: int) -> int:
         signal.pause()
 
 
+def list_options() -> None:
+    """What this program takes, one option a line, as `llama-server --help` lists it."""
+    for names in [*FLAGS, " ".join(RERANKING)]:
+        print(", ".join(names.split()))
+
+
 def main() -> None:
+    if "--help" in sys.argv[1:]:
+        list_options()
+        return
     follow_parent(int(os.environ["HAL0_PARENT"]))
     code = serve(sys.argv[1:], int(os.environ["HAL0_READY_FD"]))
     sys.stderr.flush()

@@ -128,11 +128,11 @@ def test_a_load_that_cannot_be_says_why(app: App) -> None:
 
 
 def test_a_load_that_fails_makes_an_error_with_its_cause_until_the_definition_changes(app: App) -> None:
-    assert patch(app, "empty", {"model": "broken"}).status_code == 200
+    assert patch(app, "empty", {"model": "unloadable"}).status_code == 200
     failed = app.post("/api/slots/empty/load?wait=true")
     assert (failed.status_code, failed.json()["error"]["code"]) == (502, "model.load_failed")
     slot = app.slot_is("empty", "error", "load_failed")
-    assert slot["message"].startswith("loading broken failed: ")
+    assert slot["message"].startswith("loading unloadable failed: ")
     served = app.chat("empty")
     assert (served.status_code, served.json()["error"]["code"]) == (503, "slot.error")
     assert "Retry-After" not in served.headers
@@ -147,7 +147,7 @@ def test_a_swap_that_works_is_kept_and_one_that_fails_is_not(app: App, tiny: Eng
     assert (swapped.json()["model"], swapped.json()["state"]) == ("chat-c", "ready")
     assert 'model = "chat-c"' in (app.home / "etc" / "slots" / "second.toml").read_text()
 
-    failed = app.post("/api/slots/second/swap?wait=true", {"model": "broken"})
+    failed = app.post("/api/slots/second/swap?wait=true", {"model": "unloadable"})
     assert (failed.status_code, failed.json()["error"]["code"]) == (502, "model.load_failed")
     slot = app.slot_is("second", "ready")
     assert slot["model"] == "chat-c"
@@ -193,3 +193,23 @@ def test_a_second_hal0_with_the_same_home_refuses_to_start(app: App) -> None:
     finally:
         second.stop()
     assert app.get("/healthz").ok
+
+
+def test_what_the_preflight_refuses_is_told_on_the_slot_once_and_mends_itself(app: App) -> None:
+    assert patch(app, "empty", {"model": "nobody-has-this"}).status_code == 200
+    for _ in range(3):
+        assert app.chat("empty").json()["error"]["code"] == "model.unknown"
+    slot = app.slot_is("empty", "offline", "not_downloaded")
+    assert "nobody-has-this" in slot["message"]
+    assert len([one for one in app.journal(slot="empty", kind="slot.load") if one["model"] == "nobody-has-this"]) == 1
+
+    assert patch(app, "empty", {"model": "broken"}).status_code == 200
+    assert app.chat("empty").json()["error"]["code"] == "model.corrupt"
+    slot = app.slot_is("empty", "error", "refused")
+    assert slot["message"].startswith("broken cannot be loaded: ")
+    assert app.chat("empty").json()["error"]["code"] == "model.corrupt"
+
+    assert patch(app, "empty", {"model": "chat-c"}).status_code == 200
+    assert app.chat("empty").status_code == 200
+    assert patch(app, "empty", {"model": None}).status_code == 200
+    app.slot_is("empty", "offline", "no_model")

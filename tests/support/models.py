@@ -85,6 +85,11 @@ def broken() -> Path:
     return _cached("broken-1.gguf", _write_broken)
 
 
+def unloadable() -> Path:
+    """A sound GGUF, whole and with a good header, that every llama-server refuses: a tensor is not in it."""
+    return _cached("unloadable-1.gguf", lambda path: tiny_gguf.write_chat(path, without="output_norm.weight"))
+
+
 def link(folder: Path, names: Mapping[str, Path]) -> None:
     """Hard-link each model as `<name>.gguf`: many models at the cost of one. Same file system as the cache."""
     folder.mkdir(parents=True, exist_ok=True)

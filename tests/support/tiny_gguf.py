@@ -157,8 +157,11 @@ def _chat_tensors(tokens: list[str]) -> Tensors:
     return tensors
 
 
-def write_chat(path: Path) -> None:
-    """A llama that answers known words and never ends by itself: only `max_tokens` or a full context stop it."""
+def write_chat(path: Path, without: str | None = None) -> None:
+    """A llama that answers known words and never ends by itself: only `max_tokens` or a full context stop it.
+
+    Leaving a tensor out (`without`) makes a sound file that llama.cpp refuses to load.
+    """
     tokens, types = _chat_vocabulary()
     writer = gguf.GGUFWriter(path, "llama")
     _shape(writer, path.stem, CHAT_CONTEXT)
@@ -175,4 +178,4 @@ def write_chat(path: Path) -> None:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template(CHAT_TEMPLATE)
-    _write(writer, _chat_tensors(tokens))
+    _write(writer, {name: values for name, values in _chat_tensors(tokens).items() if name != without})
