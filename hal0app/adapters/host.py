@@ -18,3 +18,11 @@ def lemond_boot(units: Path = Path("/run/systemd/units")) -> str | None:
         except OSError:
             continue
     return None
+
+
+def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+    """What changes whenever this machine starts; empty where the kernel does not tell."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

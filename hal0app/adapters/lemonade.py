@@ -52,7 +52,7 @@ class LemonadeClient:
 
     def models(self) -> list[dict[str, Any]]:
         """The rows of `/v1/models`: what is downloaded."""
-        rows = self._call("GET", "/v1/models", READ_S).get("data", [])
+        rows = self._call("GET", "/v1/models", READ_S).get("data") or []
         return [row for row in rows if isinstance(row, dict) and row.get("id")]
 
     def model(self, model: str) -> dict[str, Any] | None:
@@ -65,7 +65,7 @@ class LemonadeClient:
 
     def installed_backends(self, recipe: str) -> frozenset[str]:
         """The backends of `recipe` that are ready for use on this machine."""
-        recipes = self._call("GET", "/v1/system-info", READ_S).get("recipes", {})
+        recipes = self._call("GET", "/v1/system-info", READ_S).get("recipes") or {}
         backends = recipes.get(recipe, {}).get("backends", {})
         usable = {"installed", "update_available"}
         return frozenset(name for name, facts in backends.items() if facts.get("state") in usable)

@@ -72,7 +72,7 @@ class Probe:
                 return read_health(taken, json.loads(body), boot)
         except ConnectionRefusedError:
             return Observation(taken, Link.DOWN)
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return Observation(taken, Link.BUSY)
 

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import asdict
 from typing import Any
 
-from hal0app.core.clock import NEVER, Moment
+from hal0app.core.clock import Moment
 from hal0app.core.journal import Entry
 from hal0app.core.operation import Cause, Evidence, Kind, Operation, Status
 from hal0app.core.reasons import Reason
@@ -56,7 +56,7 @@ def operation_values(one: Operation) -> dict[str, Any]:
         "finished_tick": finished.tick if finished else None,
         "finished_wall": finished.wall if finished else None,
         "error_code": one.error_code,
-        "error_message": one.error_message,
+        "error_message": one.error_message and storable(one.error_message),
         "result": json.dumps(one.result),
     }
 
@@ -71,20 +71,27 @@ def entry(row: sqlite3.Row) -> Entry:
 
 def entry_values(one: Entry) -> dict[str, Any]:
     values = {key: value for key, value in asdict(one).items() if key != "id"}
-    return {**values, "ts": round(one.ts * 1000), "data": json.dumps(one.data)}
+    return {
+        **{key: storable(value) if isinstance(value, str) else value for key, value in values.items()},
+        "ts": round(one.ts * 1000),
+        "data": json.dumps(one.data),
+    }
+
+
+def storable(text: str) -> str:
+    """Text without halves of characters, which JSON may carry and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def residency_text(seen: Observation) -> str:
     return json.dumps({**asdict(seen), "taken": list(seen.taken), "capacity": dict(seen.capacity)})
 
 
-def residency(text: str, now: Moment) -> Observation:
-    """The stored observation; one that was taken before this boot counts as never taken, its residents stay known."""
+def residency(text: str) -> Observation:
+    """The stored observation."""
     data = json.loads(text)
     taken = Moment(*data.pop("taken"))
     residents = tuple(Resident(**one) for one in data.pop("residents"))
-    if taken.tick > now.tick:
-        taken = NEVER
     return Observation(taken=taken, link=Link(data.pop("link")), residents=residents, **data)
 
 

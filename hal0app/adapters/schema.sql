@@ -74,3 +74,8 @@ CREATE TABLE IF NOT EXISTS finding (
     since REAL NOT NULL,
     PRIMARY KEY (kind, key)
 ) STRICT;
+
+-- The start of the machine that all ticks count from.
+CREATE TABLE IF NOT EXISTS boot (
+    id TEXT PRIMARY KEY
+) STRICT;

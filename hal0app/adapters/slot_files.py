@@ -13,6 +13,9 @@ from hal0app.core.slot import Broken
 from hal0app.core.slot_config import NAME, SlotConfig, read_slot
 
 Stamp = tuple[int, int, int]
+NO_STAMP: Stamp = (0, 0, 0)
+UNREADABLE = (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError)
+LARGEST = 1 << 20  # bytes; no slot file is near that
 
 
 class SlotFiles:
@@ -32,10 +35,12 @@ class SlotFiles:
         try:
             status = file.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if status.st_size > LARGEST:
+                return stamp, Broken(name, f"the file is larger than {LARGEST >> 20} MiB")
             known = self._read.get(name)
             return known if known and known[0] == stamp else (stamp, _slot(name, file))
         except OSError as problem:
-            return (0, 0, 0), Broken(name, problem.strerror or str(problem))
+            return NO_STAMP, Broken(name, problem.strerror or str(problem))
 
     def etag(self, name: str) -> str | None:
         """What changes with every change of the slot's file; None when there is none."""
@@ -43,7 +48,7 @@ class SlotFiles:
 
         try:
             return hashlib.sha256(self._file(name).read_bytes()).hexdigest()[:16]
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def definition(self, name: str) -> dict[str, Any] | None:
@@ -52,17 +57,19 @@ class SlotFiles:
             return tomllib.loads(self._file(name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        except UNREADABLE:
             return {}
 
     def write(self, name: str, definition: Mapping[str, Any]) -> None:
         """Make the slot's file say `definition` (checked by the caller); comments and order of kept keys stay."""
         import tomlkit
 
+        definition = {key: value for key, value in definition.items() if value is not None}
+
         file = self._file(name)
         try:
             document = tomlkit.parse(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValueError):
+        except (*UNREADABLE, ValueError):
             document = tomlkit.document()
         for key in [key for key in document if key not in definition]:
             del document[key]
@@ -86,5 +93,7 @@ class SlotFiles:
 def _slot(name: str, file: Path) -> SlotConfig | Broken:
     try:
         return read_slot(name, tomllib.loads(file.read_text(encoding="utf-8")))
-    except (SchemaError, UnicodeDecodeError, tomllib.TOMLDecodeError, OSError) as problem:
+    except RecursionError:
+        return Broken(name, "it is nested too deeply")
+    except (SchemaError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         return Broken(name, str(problem))

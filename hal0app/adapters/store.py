@@ -10,11 +10,11 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hal0app.adapters import journal_table, rows
+from hal0app.adapters import host, journal_table, rows
+from hal0app.adapters.files import locked
 from hal0app.core.clock import Moment
 from hal0app.core.journal import Entry
 from hal0app.core.operation import Evidence, Operation
@@ -36,6 +36,22 @@ SAVE_OPERATION = (
     " :started_tick, :started_wall, :heartbeat_tick, :finished_tick, :finished_wall, :error_code, :error_message,"
     " :result)"
 )
+# A row's id grows with every save, so the greatest is the one that ended last, whatever the wall clock did.
+RECENT = (
+    "SELECT * FROM operation WHERE status = 'running' OR rowid IN"
+    " (SELECT max(rowid) FROM operation WHERE status != 'running' GROUP BY model, kind) ORDER BY rowid DESC LIMIT ?"
+)
+# Ticks count from the machine's start: after another start all older ones lie in the past, nothing is under way, what
+# was proven is stale, and lemond went down with the machine.
+REBOOT = """BEGIN IMMEDIATE;
+UPDATE operation SET started_tick = -9e999, heartbeat_tick = -9e999, finished_tick = -9e999;
+UPDATE operation SET status = 'failed', error_code = 'system.interrupted', finished_wall = started_wall,
+    error_message = 'the machine was restarted meanwhile' WHERE status = 'running';
+DELETE FROM evidence WHERE kind != 'crash_loop';
+UPDATE lemond SET link = 'down', residency = json_set(residency, '$.taken[0]', 0);
+DELETE FROM boot;
+INSERT INTO boot VALUES ('{boot}');
+COMMIT;"""
 SAVE_RESIDENCY = (
     "INSERT INTO lemond VALUES (1, 'up', :wall, :text) ON CONFLICT (id) DO UPDATE SET residency = excluded.residency"
 )
@@ -60,22 +76,30 @@ class Store:
     """States, operations, evidence and the journal."""
 
     def __init__(
-        self, path: Path, retention: Retention, offload: Callable[[Callable[[], Any]], Any] | None = None
+        self,
+        path: Path,
+        retention: Retention,
+        offload: Callable[[Callable[[], Any]], Any] | None = None,
+        boot: str | None = None,
     ) -> None:
         self._offload = offload or _InPlace()
         self._retention = retention
         self._listeners: list[Callable[[], None]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+        with locked(path.with_name(f"{path.name}.lock")):
+            self._prepare(host.boot_id() if boot is None else boot)
         self._db.row_factory = sqlite3.Row
-        self._prepare()
 
-    def _prepare(self) -> None:
+    def _prepare(self, boot: str) -> None:
+        """Make the tables; one process at a time, for SQLite does not wait for the switch to WAL."""
         self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
             self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} PRAGMA user_version = 1; COMMIT;")
+        if self._db.execute("SELECT id FROM boot").fetchone() != (boot,):
+            self._db.executescript(REBOOT.format(boot=boot))
 
     def close(self) -> None:
         """Close the database; the store is of no use after."""
@@ -117,19 +141,13 @@ class Store:
         seen = self._db.execute("SELECT * FROM lemond").fetchone()
         recorded = Recorded(records)
         if seen is not None:
-            recorded = Recorded(records, rows.residency(seen["residency"], now), Link(seen["link"]), seen["link_since"])
-        evidence = (rows.evidence(row) for row in self._db.execute("SELECT * FROM evidence"))
-        return Past(recorded, self._recent_operations(now), tuple(one for one in evidence if one.seen.tick <= now.tick))
+            recorded = Recorded(records, rows.residency(seen["residency"]), Link(seen["link"]), seen["link_since"])
+        evidence = tuple(rows.evidence(row) for row in self._db.execute("SELECT * FROM evidence"))
+        return Past(recorded, self._recent_operations(), evidence)
 
-    def _recent_operations(self, now: Moment) -> tuple[Operation, ...]:
-        """Those under way and the latest of every model, of this boot; a failure outlives a reboot."""
-        found = self._db.execute(
-            "SELECT *, max(started_wall) FROM operation WHERE status != 'running' GROUP BY model "
-            "UNION ALL SELECT *, 0 FROM operation WHERE status = 'running' "
-            "ORDER BY started_wall DESC LIMIT ?",
-            (RECENT_OPERATIONS,),
-        )
-        return tuple(_of_this_boot(rows.operation(row), now) for row in found)
+    def _recent_operations(self) -> tuple[Operation, ...]:
+        """Those under way, and the last of every kind for every model, latest first."""
+        return tuple(rows.operation(row) for row in self._db.execute(RECENT, (RECENT_OPERATIONS,)))
 
     def _write(self, outcome: Outcome, now: Moment) -> None:
         for change in outcome.transitions:
@@ -169,7 +187,7 @@ class Store:
             journal_table.append(self._db, entries, self._retention.journal)
             self._db.execute(
                 "DELETE FROM operation WHERE status != 'running' AND rowid NOT IN"
-                " (SELECT rowid FROM operation ORDER BY started_wall DESC LIMIT ?)",
+                " (SELECT rowid FROM operation ORDER BY rowid DESC LIMIT ?)",
                 (self._retention.operations,),
             )
 
@@ -255,12 +273,3 @@ class Store:
         if entries:
             for listener in self._listeners:
                 listener()
-
-
-def _of_this_boot(operation: Operation, now: Moment) -> Operation:
-    """An operation from before the reboot: its ticks mean nothing now, so they are pushed into the past."""
-    if operation.started.tick <= now.tick:
-        return operation
-    long_ago = Moment(float("-inf"), operation.started.wall)
-    finished = operation.finished and Moment(float("-inf"), operation.finished.wall)
-    return replace(operation, started=long_ago, heartbeat=long_ago, finished=finished)

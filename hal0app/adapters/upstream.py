@@ -14,6 +14,12 @@ CONNECT_S = 5.0
 SILENCE_S = 900.0  # the longest gap between two bytes: a prefill of a long prompt sends nothing for minutes
 READ_BYTES = 65536
 
+# Nobody listens at the address.
+ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError, socket.gaierror)
+
+# Only these say that nobody is there; every other failure says nothing about the backend.
+GONE = (http.client.RemoteDisconnected, ConnectionRefusedError, ConnectionResetError, BrokenPipeError)
+
 
 class HttpUpstream:
     """Opens calls. `key` is lemond's own and is sent only to `keyed`, lemond's base URL."""
@@ -51,29 +57,39 @@ class HttpCall:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=CONNECT_S)
         self._method, self._path = method, parts.path.rstrip("/") + path
         self._headers, self._body = headers, body
+        self._socket: socket.socket | None = None
         self._aborted = False
 
     def reply(self) -> HttpReply:
-        """Send the request and wait for the head of the answer. Raises Unreached, Silent, Broken, Aborted."""
+        """Send the request and wait for the head of the answer. Raises Unreached, Silent, Broken, Aborted.
+
+        An upload whose own source breaks off counts as Aborted: it was the client's.
+        """
+        self._connect()
         try:
-            self._send()
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
+                self._send()
             return HttpReply(self, self._connection.getresponse())
         except TimeoutError as late:
             raise self._failure(Silent(str(late))) from late
         except http.client.HTTPException as problem:
-            gone = isinstance(problem, http.client.RemoteDisconnected | http.client.NotConnected)
-            raise self._failure((Unreached if gone else Broken)(repr(problem))) from problem
-        except (OSError, AttributeError) as problem:
+            raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
+        except (OSError, AttributeError, ValueError) as problem:
+            raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
+
+    def _connect(self) -> None:
+        try:
+            self._connection.connect()
+        except ABSENT as problem:
             raise self._failure(Unreached(repr(problem))) from problem
+        except OSError as problem:
+            raise self._failure(Broken(f"no connection could be made: {problem}")) from problem
+        self._socket = self._connection.sock
+        if self._aborted:
+            raise self._failure(Aborted())
 
     def _send(self) -> None:
         connection = self._connection
-        try:
-            connection.connect()
-        except TimeoutError as late:
-            raise Unreached(str(late)) from late
-        if self._aborted:
-            raise Aborted
         connection.sock.settimeout(SILENCE_S)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.putrequest(self._method, self._path, skip_accept_encoding=True)
@@ -92,25 +108,42 @@ class HttpCall:
         if chunked:
             connection.putheader("Transfer-Encoding", "chunked")
         connection.endheaders()
-        for part in body or ():
-            connection.send(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+        for part in _pieces(body or ()):
+            if part:
+                connection.send(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
         if chunked:
             connection.send(b"0\r\n\r\n")
 
     def abort(self) -> None:
         """End the call; whoever waits on it gets Aborted."""
         self._aborted = True
-        sock = self._connection.sock
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self._hang_up()
 
     def close(self) -> None:
+        """End the connection and forget it."""
+        self._hang_up()
         self._connection.close()
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def aborted(self) -> bool:
+        return self._aborted
 
     def _failure(self, otherwise: Exception) -> Exception:
         self.close()
         return Aborted() if self._aborted else otherwise
+
+
+def _pieces(body: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of an upload; a failure of its source is no failure of the upstream."""
+    try:
+        yield from body
+    except OSError as problem:
+        raise Aborted(repr(problem)) from problem
 
 
 class HttpReply:
@@ -126,6 +159,8 @@ class HttpReply:
         try:
             while piece := self._response.read1(READ_BYTES):
                 yield piece
+            if self._call.aborted:
+                raise Aborted
             if self._response.length:
                 raise self._call._failure(Broken(f"{self._response.length} bytes are missing"))
         except TimeoutError as late:
@@ -135,6 +170,6 @@ class HttpReply:
 
     def close(self) -> None:
         """Give the connection up, also in the middle of the body."""
-        self._call.abort()
-        self._response.close()
         self._call.close()
+        with suppress(OSError, RuntimeError):
+            self._response.close()

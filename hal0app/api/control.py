@@ -76,12 +76,17 @@ def delete(name: str) -> Response:
     return Response(status=204)
 
 
+def _asked(name: str) -> bool:
+    """Whether the query asks for it."""
+    return request.args.get(name, "").lower() in {"1", "true", "yes"}
+
+
 def _load(name: str, body: dict[str, Any]) -> Job:
     return hal0().slots.load(name, agent() or "you")
 
 
 def _unload(name: str, body: dict[str, Any]) -> Job:
-    return hal0().slots.unload(name, agent() or "you")
+    return hal0().slots.unload(name, agent() or "you", force=_asked("force"))
 
 
 def _swap(name: str, body: dict[str, Any]) -> Job:
@@ -120,7 +125,7 @@ def act(name: str, act: str) -> Response:
     """Start an operation: 202 with its id, or with `?wait=true` its end and the slot after it."""
     body = _definition() if request.content_length else {}
     job = ACTS[act](name, body)
-    if request.args.get("wait", "").lower() not in {"1", "true", "yes"}:
+    if not _asked("wait"):
         response = jsonify(operation=job.id)
         response.status_code = 202
         response.headers["Location"] = f"/api/operations/{job.id}"

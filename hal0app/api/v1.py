@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
@@ -18,6 +19,7 @@ from hal0app.services.slots import SlotView
 
 bp = Blueprint("v1", __name__)
 
+PATH_SIGNS = "/:@!$&'()*+,;=~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -88,15 +90,21 @@ def _serve(endpoint: Endpoint) -> Response:
 
 
 def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
-    if not isinstance(payload.get("model", ""), str):
+    if not _is_name(payload.get("model") or ""):
         raise errors.error("request.invalid_field", "'model' must be a string", param="model")
     for name in endpoint.required:
         if payload.get(name) in (None, "", []):
             raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
 
 
+def _is_name(value: object) -> bool:
+    """Whether it is text that can be sent: JSON may hold halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
 def _forward() -> Response:
-    path = request.full_path if request.query_string else request.path
+    query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
+    path = quote(request.path, safe=PATH_SIGNS) + query
     sized = request.content_length
     body = pieces(request) if sized or request.headers.get("Transfer-Encoding") else None
     ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)

@@ -6,15 +6,20 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from hal0app.core.slot_config import RESERVED_ARGS
-
 FLAG = re.compile(r"--?[A-Za-z][^\s]*")
 HEAD = re.compile(r"--?[^\s,-][^\s,]*(?:,\s+-[^\s,]+)*")
 FEWEST = 20  # a help that lists fewer options was not understood
 
-# The list that lemond prints when it refuses one (recorded in b14_load_bad_args), beyond what a slot file refuses.
-MANAGED = frozenset({"--metrics", "--no-jinja", "--no-mmproj-auto", "--spec-draft-model", "-mm", "-mmu"})
-RESERVED = RESERVED_ARGS | MANAGED
+# What lemond sets itself: it prints this list when it refuses one of them, and the refusal wipes every model
+# (recorded in b14_load_bad_args). The alias and the number of parallel sequences are hal0's to set.
+RESERVED = frozenset(
+    {
+        *("-m", "--model", "-c", "--ctx-size", "--host", "--port", "-dev", "--device", "--jinja", "--no-jinja"),
+        *("-mm", "--mmproj", "-mmu", "--mmproj-url", "--mmproj-auto", "--no-mmproj", "--no-mmproj-auto"),
+        *("-md", "--model-draft", "--spec-draft-model", "--metrics"),
+        *("--embedding", "--embeddings", "--rerank", "--reranking", "-a", "--alias", "-np", "--parallel"),
+    }
+)
 
 
 def flags(args: str) -> list[str]:
@@ -27,7 +32,8 @@ def flags(args: str) -> list[str]:
 
 def _spelled(word: str) -> str:
     """llama.cpp reads `--ctx_size` as `--ctx-size`."""
-    return word.replace("_", "-") if word.startswith("--") and "=" not in word else word
+    name, sign, given = word.partition("=")
+    return (name.replace("_", "-") if name.startswith("--") else name) + sign + given
 
 
 def value(args: str, names: Iterable[str]) -> str | None:

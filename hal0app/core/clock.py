@@ -16,8 +16,3 @@ class Moment(NamedTuple):
 Clock = Callable[[], Moment]
 
 NEVER = Moment(float("-inf"), 0.0)
-
-
-def from_this_boot(moment: Moment, now: Moment) -> Moment:
-    """A stored moment, or `NEVER` when its tick lies in the future: it was written before the machine restarted."""
-    return moment if moment.tick <= now.tick else NEVER

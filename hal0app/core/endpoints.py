@@ -81,7 +81,9 @@ class Access(StrEnum):
 
 
 def access(path: str, method: str) -> Access:
-    """Who may send `method` to `path` (after /v1/) of lemond."""
+    """Who may send `method` to `path` (after /v1/, decoded) of lemond."""
+    if {".", ".."} & set(path.split("/")) or not path.isprintable():
+        return Access.NOBODY
     if _listed(path, OPEN.get("GET" if method == "HEAD" else method, ())):
         return Access.EVERYONE
     return Access.ADMIN if _listed(path, CONTROL) else Access.NOBODY

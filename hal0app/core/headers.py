@@ -27,6 +27,11 @@ def upwards(headers: Iterable[tuple[str, str]]) -> Headers:
     ]
 
 
+def plain(headers: Headers) -> Headers:
+    """Without the wish for compression: what hal0 must read itself has to come as it is."""
+    return [(name, value) for name, value in headers if name.lower() != "accept-encoding"]
+
+
 def downwards(headers: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers that go to the client."""
     return [(name, value) for name, value in headers if _crosses(name, NOT_DOWNWARDS)]

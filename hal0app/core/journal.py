@@ -73,7 +73,12 @@ def of_link(previous: Recorded, seen: Observation, source: str) -> list[Entry]:
     return [Entry(seen.taken.wall, kind, text, level, source) for holds, kind, text, level in told if holds]
 
 
-PAST = {Kind.LOAD: "loaded", Kind.UNLOAD: "unloaded", Kind.CLEAR: "cleared of its failures"}
+PAST = {
+    Kind.LOAD: "loaded",
+    Kind.UNLOAD: "unloaded",
+    Kind.KEEP: "kept for other slots",
+    Kind.CLEAR: "cleared of its failures",
+}
 
 
 def of_operation(operation: Operation, now: Moment, agent: str | None = None) -> Entry:

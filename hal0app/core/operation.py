@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     LOAD = "load"
     UNLOAD = "unload"
+    KEEP = "keep"  # an unload that left the model for other slots
     CLEAR = "clear"  # a person wants an old failure forgotten
 
 
@@ -66,7 +67,7 @@ class Operation:
     def alive(self, now: Moment) -> bool:
         """Whether somebody still works on it: an owner that died leaves a heartbeat that grows old."""
         seen = self.heartbeat or self.started
-        return self.running and 0 <= now.tick - seen.tick <= ABANDONED_AFTER_S
+        return self.running and now.tick - seen.tick <= ABANDONED_AFTER_S
 
 
 @dataclass(frozen=True)

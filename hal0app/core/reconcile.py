@@ -18,6 +18,8 @@ from hal0app.core.slot_config import SlotConfig
 
 Slot = SlotConfig | Broken
 
+JUDGING = frozenset({Kind.LOAD, Kind.CLEAR})  # what says whether the model can be loaded
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -86,12 +88,13 @@ def _facts(
     evidence: Sequence[Evidence],
 ) -> Facts:
     model = _model_of(slot)
-    last = last_finished(operations, model)
+    ended = last_finished(operations, model)
     resident = observation.resident(model)
-    known = observation.fresh and not (last and last.finished and last.finished.tick > observation.taken.tick)
+    known = observation.fresh and not (ended and ended.finished and ended.finished.tick > observation.taken.tick)
+    last = last_finished([one for one in operations if one.kind in JUDGING], model)
     loop = next((one for one in evidence if one.model == model and one.kind == "crash_loop"), None)
     facts = Facts(slot, record, known, resident, active(operations, model, now), last, crash_loop=loop)
-    if not known or resident is not None or model is None:
+    if not known or resident is not None or model is None or record.model != model:
         return facts
     if record.state in UP:
         return replace(facts, departure=_departure(model, record, previous, observation, operations, evidence))
@@ -139,7 +142,7 @@ def _offline(reason: Reason, displaced_by: str | None = None, **facts: object) -
 
 def _by_hal0(model: str, operations: Sequence[Operation], since: Moment) -> Verdict | None:
     last = last_finished([one for one in operations if one.kind is Kind.UNLOAD], model)
-    if last is None or last.status is not Status.DONE or not last.finished or last.finished.tick < since.tick:
+    if last is None or last.status is not Status.DONE or not last.finished or last.finished.tick <= since.tick:
         return None
     if last.cause.reason == Reason.DISPLACED:
         return _offline(Reason.DISPLACED, last.cause.model, model=last.cause.model)
@@ -149,7 +152,7 @@ def _by_hal0(model: str, operations: Sequence[Operation], since: Moment) -> Verd
 
 
 def _by_crash(model: str, evidence: Sequence[Evidence], since: Moment) -> Verdict | None:
-    proven = any(one.model == model and one.kind == "crashed" and one.seen.tick >= since.tick for one in evidence)
+    proven = any(one.model == model and one.kind == "crashed" and one.seen.tick > since.tick for one in evidence)
     return _offline(Reason.CRASHED) if proven else None
 
 
@@ -158,11 +161,11 @@ def _by_wipe(
 ) -> Verdict | None:
     """Nuclear: lemond's log named the load that took it away, or a load of ours failed and took it away."""
     for proof in evidence:
-        if proof.model == model and proof.kind == "wiped" and proof.seen.tick >= since.tick:
+        if proof.model == model and proof.kind == "wiped" and proof.seen.tick > since.tick:
             return _offline(Reason.NUCLEAR, model=proof.data.get("trigger"), cause=proof.data.get("cause"))
     for one in operations:
         wiped = one.kind is Kind.LOAD and one.status is Status.FAILED and model in one.result.get("victims", ())
-        if wiped and one.finished and one.finished.tick >= since.tick:
+        if wiped and one.finished and one.finished.tick > since.tick:
             return _offline(Reason.NUCLEAR, model=one.model, cause=one.error_message)
     return None
 

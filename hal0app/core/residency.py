@@ -77,9 +77,9 @@ NOTHING_SEEN = Observation(NEVER, Link.DOWN)
 
 def read_health(taken: Moment, payload: Mapping[str, Any], boot: str | None = None) -> Observation:
     """The observation in a `/v1/health` answer; older answers name the list `loaded`. ValueError when it is neither."""
-    rows = payload.get("all_models_loaded", payload.get("loaded"))
-    if not isinstance(rows, list):
-        raise ValueError("the health answer has no list of loaded models")  # noqa: TRY004 - the caller sees one kind of bad answer
+    rows = payload.get("all_models_loaded", payload.get("loaded")) if isinstance(payload, Mapping) else None
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError("the health answer has no list of loaded models")
     return Observation(
         taken=taken,
         link=Link.UP,
@@ -92,7 +92,8 @@ def read_health(taken: Moment, payload: Mapping[str, Any], boot: str | None = No
 
 
 def _resident(row: Mapping[str, Any]) -> Resident:
-    options = row.get("recipe_options") or {}
+    options = row.get("recipe_options")
+    options = options if isinstance(options, Mapping) else {}
     return Resident(
         model=row["model_name"],
         type=row.get("type", "llm"),
@@ -139,7 +140,8 @@ def victims(
     ties fall to lemond's own order. `protected` models are as good as pinned. Raises AllPinned.
     """
     limit = observation.capacity.get(type_, UNLIMITED)
-    rivals = [one for one in observation.residents if one.type == type_ and one.model != model]
+    pools = {"", f"standard/{type_}"}  # helpers and cloud models have pools of their own
+    rivals = [one for one in observation.residents if one.type == type_ and one.pool in pools and one.model != model]
     excess = len(rivals) + 1 - limit
     if limit == UNLIMITED or excess <= 0:
         return []

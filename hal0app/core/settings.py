@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from hal0app.core import schema
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 TcpPort = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -31,6 +32,11 @@ class Lemonade(Section, frozen=True, kw_only=True):
 
     url: str = "http://127.0.0.1:13305"
     want: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError(f"'{self.url[:100]}' is not an address like http://127.0.0.1:13305")
 
 
 class DispatchSection(Section, frozen=True, kw_only=True):
@@ -71,6 +77,8 @@ class Settings(Section, frozen=True, kw_only=True):
     retention: Retention = Retention()
 
 
+LONGEST_PORT = 5
+
 # Environment variable -> the key it overrides.
 ENVIRONMENT: dict[str, tuple[str, str]] = {
     "HAL0_HOST": ("server", "host"),
@@ -99,7 +107,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _number(variable: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_PORT:
         raise schema.SchemaError(f"{variable} is '{text}', but must be a port number", variable)
     return int(text)
 

@@ -50,7 +50,12 @@ UP = frozenset({S.STARTING, S.READY, S.UNLOADING})
 PASSING = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG, Reason.NOT_DOWNLOADED})
 
 # A failed load with one of these codes says nothing against the slot's model.
-BLAMELESS = frozenset({"lemonade.unavailable", "pool.all_pinned", "system.stopping", "slot.loading"})
+BLAMELESS = frozenset(
+    {
+        *("lemonade.unavailable", "lemonade.refused", "pool.all_pinned", "slot.loading"),
+        *("system.stopping", "system.internal", "system.interrupted"),
+    }
+)
 
 
 # What the preflight refuses never reached lemond: a request may ask again, and is told the same or served.
@@ -148,6 +153,13 @@ def _same(facts: Facts) -> Verdict:
     return Verdict(record.state, record.reason, record.message, record.displaced_by)
 
 
+def _nothing_new(facts: Facts) -> bool:
+    """lemond is silent, and what is recorded still is about this model."""
+    record = facts.record
+    overtaken = record.state not in UP and record.reason in PASSING
+    return not facts.known and record.model == _model(facts) and not overtaken
+
+
 def _broken(facts: Facts) -> bool:
     return isinstance(facts.slot, Broken)
 
@@ -212,7 +224,8 @@ RULES: tuple[Rule, ...] = (
     Rule("hal0 is loading it", _doing(Kind.LOAD), lambda f: Verdict(S.STARTING, message=f"loading {_model(f)}")),
     Rule("hal0 is unloading it", _doing(Kind.UNLOAD), lambda f: Verdict(S.UNLOADING, message="unloading")),
     Rule("it crashes again and again", lambda f: f.latched is not None, _looping),
-    Rule("lemond is silent", lambda f: not f.known, _same),
+    Rule("lemond is silent", _nothing_new, _same),
+    Rule("lemond is silent about a new definition", lambda f: not f.known, _still_offline),
     Rule("it is resident", lambda f: f.resident is not None, lambda f: Verdict(S.READY)),
     Rule("its last load failed", lambda f: f.failed is not None, _failure),
     Rule("it was up and is gone", lambda f: f.record.state in UP and f.record.model == _model(f), _gone),
@@ -242,14 +255,14 @@ def advance(record: Record, verdict: Verdict, model: str | None, stale_since: fl
     return replace(
         told,
         since=wall if moved else record.since,
-        loads=record.loads + (verdict.state is S.READY and record.state is not S.READY),
+        loads=record.loads + (verdict.state is S.READY and record.state not in {S.READY, S.UNLOADING}),
         evictions=record.evictions + (_left(record, verdict) and CATALOGUE[verdict.reason].lost),
         version=record.version + 1,
     )
 
 
 def _left(record: Record, verdict: Verdict) -> bool:
-    return verdict.state is S.OFFLINE and record.state is not S.OFFLINE
+    return verdict.state is S.OFFLINE and record.state in {S.READY, S.UNLOADING}
 
 
 # What a person or program may ask of a slot, and the states in which it makes no sense, with the error code.

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from hal0app.core import schema
+from hal0app.core import arguments, schema
 from hal0app.core.slot_type import Device, SlotType
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 NAME_RULE = "use lower-case letters, digits, '-' and '_', at most 32, starting with a letter or digit"
 
-# lemonade-contract.md section 6: lemond sets these itself and fails the load, wiping everything, when they come twice;
-# the alias and the number of parallel sequences are hal0's to set.
-RESERVED_ARGS = frozenset(
-    {
-        *("-m", "--model", "-c", "--ctx-size", "--host", "--port", "-dev", "--device", "--jinja"),
-        *("--mmproj", "--mmproj-url", "--mmproj-auto", "--no-mmproj", "-md", "--model-draft"),
-        *("--embedding", "--embeddings", "--rerank", "--reranking", "-a", "--alias", "-np", "--parallel"),
-    }
-)
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
@@ -52,7 +41,7 @@ class SlotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     idle_unload_s: Count = 0
     max_in_flight: AtLeastOne = 1
     queue: Count = 64
-    wait_s: Annotated[float, msgspec.Meta(gt=0)] = 120.0
+    wait_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     path: Literal["direct", "lemond"] = "direct"
     port: Port = 0
     labels: tuple[str, ...] = ()
@@ -61,19 +50,13 @@ class SlotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"'{self.name[:64]}' is not a slot name: {NAME_RULE}")
-        reserved = sorted(RESERVED_ARGS & flags_of(self.llamacpp_args))
-        if reserved:
+        if reserved := arguments.reserved(self.llamacpp_args):
             raise ValueError(f"llamacpp_args: {', '.join(reserved)} is set by hal0 or Lemonade; take it out")
 
     @property
     def load_options(self) -> tuple[object, ...]:
         """What a load depends on besides the model: two slots may share a model only when these are equal."""
         return (self.ctx_size, self.llamacpp_args, self.max_in_flight, self.device)
-
-
-def flags_of(args: str) -> set[str]:
-    """The option names in a command line fragment, `--flag=value` cut at the sign; ValueError on open quotes."""
-    return {word.split("=", 1)[0] for word in shlex.split(args) if word.startswith("-")}
 
 
 def read_slot(name: str, definition: Mapping[str, Any]) -> SlotConfig:
@@ -88,4 +71,6 @@ def read_slot(name: str, definition: Mapping[str, Any]) -> SlotConfig:
     model = fields.get("model")
     if isinstance(model, Mapping) and set(model) == {"default"}:
         fields["model"] = model["default"]
+    if fields.get("model", "") is None:
+        del fields["model"]
     return schema.read(SlotConfig, {"name": name, **fields})

@@ -52,8 +52,8 @@ def failure(text: str) -> dict[str, Any] | None:
 def replayable(error: dict[str, Any]) -> bool:
     """Whether the error says that the model went away rather than that the request is bad."""
     details = error.get("details")
-    words = {error.get("type"), error.get("code"), details.get("code") if isinstance(details, dict) else None}
-    return bool(words & REPLAYABLE)
+    told = [error.get("type"), error.get("code"), details.get("code") if isinstance(details, dict) else None]
+    return any(isinstance(word, str) and word in REPLAYABLE for word in told)
 
 
 def frame(text: str, event: str | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -187,6 +187,11 @@ class Acts:
         finally:
             self._leases.open(name)
 
+    def keep(self, id_: str, name: str, slot: str, cause: Cause, kept_for: Sequence[str]) -> None:
+        """Record that an unload left the model where it is, for other slots have it too."""
+        with self._operation(id_, Kind.KEEP, name, None, cause, slot) as result:
+            result["kept_for"] = list(kept_for)
+
     def clear(self, name: str, slot: str, cause: Cause) -> None:
         """Record that a person wants the model's failures forgotten."""
         with self._operation(self.new_id(), Kind.CLEAR, name, None, cause, slot):
@@ -199,6 +204,8 @@ class Acts:
         asked = self._clock()
         deadline = asked.tick + wait_s
         while (left := deadline - self._clock().tick) > 0:
+            if self._observer.stopped:
+                raise errors.error("system.stopping", "hal0 is shutting down", retry_after=5)
             snapshot = self._observer.after(asked, min(left, 2.0), fresh=False)
             if snapshot is not None and snapshot.seen.fresh:
                 return snapshot.seen

@@ -41,18 +41,13 @@ class Catalogue:
 
         Raises LemonadeError when it cannot be told.
         """
-        found = self._models.get(name)
-        if found is not None and self._clock().tick - self._read_at <= KEEP_S:
-            return found
         with self._reading:
-            row = self._lemonade.model(name)
-            if row is None:
-                self._models.pop(name, None)
-                return None
-            model = read_model({"id": name, **row})
-            if model.downloaded and model.id not in self._models:
+            if name not in self._models or self._clock().tick - self._read_at > KEEP_S:
                 self._read()
-            return model
+            if name in self._models:
+                return self._models[name]
+        row = self._lemonade.model(name)
+        return None if row is None else read_model({"id": name, **row})
 
     def _read(self) -> None:
         rows = [read_model(row) for row in self._lemonade.models()]

@@ -78,7 +78,11 @@ class Control:
         found = self._leases.take(self._observer.snapshot.residency.resident(want.model), want.model)
         if isinstance(found, Lease):
             return found
-        self._load_job(want, Cause("request"))
+        try:
+            self._load_job(want, Cause("request"))
+        except Hal0Error:
+            self._leases.withdraw(found)
+            raise
         return self._wait(found, want, wait_s, client)
 
     def _wait(self, ticket: Ticket, want: Want, wait_s: float, client: Client) -> Lease:
@@ -103,10 +107,13 @@ class Control:
         """Start or join the load of `want`."""
         return self._load_job(want, Cause("operator", who))
 
-    def unload(self, want: Want, who: str) -> Job:
-        """Start or join the unload of `want`."""
-        work = partial(self._unload, want, Cause("operator", who))
-        return self._submit(("unload", want.model), work)
+    def unload(self, want: Want, who: str, kept_for: tuple[str, ...] = ()) -> Job:
+        """Start or join the unload of `want`, which only is recorded when other slots need the model."""
+        cause = Cause("operator", who)
+        if kept_for:
+            keep = partial(self._keep, want, cause, kept_for)
+            return self._submit(("keep", want.name), keep)
+        return self._submit(("unload", want.model), partial(self._unload, want, cause))
 
     def restart(self, want: Want, who: str) -> Job:
         """Start or join an unload and a load right after it."""
@@ -127,13 +134,17 @@ class Control:
 
     def swap(self, want: Want, model: str, who: str, keep: Callable[[], None]) -> Job:
         """Replace the slot's model by `model`; `keep` makes the choice lasting and is called only after success."""
-        return self._submit(("swap", want.name), partial(self._swap, want, model, Cause("operator", who), keep))
+        return self._submit(
+            ("swap", f"{want.name} {model}"), partial(self._swap, want, model, Cause("operator", who), keep)
+        )
 
     def _load_job(self, want: Want, cause: Cause) -> Job:
         return self._submit(("load", want.model), partial(self._load, want, cause))
 
     def _submit(self, key: tuple[str, str], work: Callable[[str], None]) -> Job:
         with self._work:
+            if self._stopping:
+                raise _stopping()
             job = self._queued.get(key)
             if job is None:
                 job = Job(key, work, self._acts.new_id())
@@ -170,21 +181,26 @@ class Control:
         if kind == "load" and job.error is not None:
             self._leases.refuse(model, job.error)
         job.done.set()
-        self._load_what_is_wanted()
+        if not self._stopping:
+            self._load_what_is_wanted()
 
     def _load_what_is_wanted(self) -> None:
         """Queue a load for every model whose requests wait with no load under way (it left while they queued)."""
         for model in self._leases.wanted():
-            slot = next((one for one in self._observer.snapshot.configs if one.model == model), None)
+            slot = next((one for one in self._observer.snapshot.configs if one.model == model and one.enabled), None)
             self._load_job(Want(model, slot), Cause("request"))
 
     def stop(self) -> None:
         """End the worker after its current job; who still waits is told that hal0 stops."""
         with self._work:
             self._stopping = True
+            left, self._jobs = list(self._jobs), deque()
             self._work.notify_all()
+        for job in left:
+            job.error = _stopping()
+            job.done.set()
         for model in self._leases.wanted():
-            self._leases.refuse(model, errors.error("system.stopping", "hal0 is shutting down", retry_after=5))
+            self._leases.refuse(model, _stopping())
 
     # -- jobs
 
@@ -196,6 +212,9 @@ class Control:
     def _unload(self, want: Want, cause: Cause, id_: str, **facts: int) -> None:
         wait_s = want.slot.wait_s if want.slot else self._acts.wait_s
         self._acts.unload(id_, want.model, want.name if want.slot else None, cause, wait_s, **facts)
+
+    def _keep(self, want: Want, cause: Cause, kept_for: tuple[str, ...], id_: str) -> None:
+        self._acts.keep(id_, want.model, want.name, cause, kept_for)
 
     def _restart(self, want: Want, cause: Cause, id_: str) -> None:
         self._unload(want, cause, self._acts.new_id())
@@ -219,3 +238,7 @@ class Control:
         keep()
         self._observer.poke()
         self._leases.grant(resident)
+
+
+def _stopping() -> Hal0Error:
+    return errors.error("system.stopping", "hal0 is shutting down", retry_after=5)

@@ -106,9 +106,11 @@ class Answer:
 
     def close(self) -> None:
         """Give back the upstream and the lease; twice is fine."""
-        self._reply.close()
-        while self._at_close:
-            self._at_close.pop()()
+        try:
+            self._reply.close()
+        finally:
+            while self._at_close:
+                self._at_close.pop()()
 
 
 BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}
@@ -214,13 +216,16 @@ class Dispatch:
         else:
             base, path = resident.backend_url, f"/{endpoint.path}"
             trip = replace(trip, path="direct")
-        call = self._upstream.call(base, ask.method, path, http_headers.upwards(ask.headers), _body(ask, want.model))
+        sent = http_headers.plain(http_headers.upwards(ask.headers))
+        call = self._upstream.call(base, ask.method, path, sent, _body(ask, want.model))
         try:
             return self._commit(call, client, trip)
         except Unreached as problem:
             if trip.path == "direct":
                 raise ModelGone(str(problem)) from problem
             raise _unavailable(self._lemonade_url) from problem
+        except ModelGone as gone:
+            raise ModelGone(gone.proof if trip.path == "direct" else None) from gone
 
     # -- everything else under /v1
 
@@ -229,7 +234,8 @@ class Dispatch:
         sent = http_headers.upwards(ask.headers)
         if ask.length is not None:
             sent.append(("Content-Length", str(ask.length)))
-        call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, ask.body)
+        body = b"" if ask.body is None and ask.method in {"POST", "PUT", "PATCH"} else ask.body
+        call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body)
         try:
             return self._commit(call, client, Trip(), judge=False)
         except Unreached as problem:
@@ -262,14 +268,15 @@ def _body(ask: Ask, model: str) -> bytes | Iterable[bytes] | None:
     """The request's body, its `model` set to what the target calls it; untouched when it says so already."""
     if ask.payload.get("model") == model:
         return ask.body
-    return json.dumps({**ask.payload, "model": model}, ensure_ascii=False).encode()
+    return json.dumps({**ask.payload, "model": model}).encode()
 
 
 def _first(reply: Reply, body: Iterator[bytes]) -> bytes:
     """The bytes up to and with the first event (of an error: the whole body). Raises ModelGone when they tell so."""
     read = b""
     if reply.status >= 400:
-        read = b"".join(body)
+        while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
+            read += piece
         _judge(read.decode("utf-8", "replace"))
     elif http_headers.is_stream(reply.headers):
         while (told := sse.first_data(read)) is None and len(read) < FIRST_EVENT_BYTES:

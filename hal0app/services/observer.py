@@ -87,6 +87,11 @@ class Observer:
         with self._published:
             self._published.notify_all()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it looks no more."""
+        return self._stop.is_set()
+
     def poke(self) -> None:
         """Look now rather than at the end of the period."""
         self._poked.set()

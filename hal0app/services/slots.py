@@ -146,7 +146,8 @@ class Slots:
         with self._writing:
             if self._files.definition(name) is not None:
                 raise errors.error("slot.exists", f"there is a slot '{name}' already; PATCH changes it", param="name")
-            self._write(name, {key: value for key, value in definition.items() if key != "name"}, "created", agent)
+            given = {key: value for key, value in definition.items() if key != "name" and value is not None}
+            self._write(name, given, "created", agent)
         return self.one(name)
 
     def change(self, name: str, changes: Mapping[str, Any], if_match: str | None, agent: str | None = None) -> SlotView:
@@ -190,12 +191,11 @@ class Slots:
         slot = _checked(name, definition)
         others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
         _agree(slot, others)
-        if slot.model is not None:
-            definition["model"] = slot.model
+        definition = {key: value for key, value in definition.items() if key not in {"name", "model"}}
+        self._files.write(name, {**definition, **({"model": slot.model} if slot.model else {})})
         for one in others:
             if slot.default and one.default and one.type is slot.type:
                 self._files.write(one.name, {**(self._files.definition(one.name) or {}), "default": False})
-        self._files.write(name, {key: value for key, value in definition.items() if key != "name"})
         self._tell(name, verb, agent)
 
     def _tell(self, name: str, verb: str, agent: str | None) -> None:
@@ -213,9 +213,15 @@ class Slots:
             self._control.clear(want, who)
         return self._control.load(want, who)
 
-    def unload(self, name: str, who: str) -> Job:
-        """Start or join the slot's unload; its requests end first."""
-        return self._control.unload(self._want(name, "unload"), who)
+    def unload(self, name: str, who: str, force: bool = False) -> Job:
+        """Start or join the slot's unload; its requests end first.
+
+        A model that another enabled slot has too stays loaded, unless `force`.
+        """
+        want = self._want(name, "unload")
+        sharing = [one.name for one in self._observer.snapshot.configs if one.enabled and one.model == want.model]
+        others = () if force else tuple(one for one in sharing if one != name)
+        return self._control.unload(want, who, others)
 
     def restart(self, name: str, who: str) -> Job:
         """Unload and load again."""

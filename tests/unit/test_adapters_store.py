@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,15 +153,16 @@ def test_a_heartbeat_moves_only_a_running_operation(store: Store) -> None:
     assert [one and one.heartbeat and one.heartbeat.tick for one in found] == [20, 2]
 
 
-def test_the_past_has_what_runs_and_the_latest_of_every_model(store: Store) -> None:
+def test_the_past_has_what_runs_and_the_latest_of_every_kind_for_every_model(store: Store) -> None:
     for one in (
+        operation("load", "m", 0.1, finished=0.2),
         operation("load", "m", 1, finished=2.0),
         operation("unload", "m", 3, finished=4.0),
         operation("load", "n", 2, finished=3.0),
         operation("load", "m", 5),
     ):
         store.save_operation(one)
-    assert {one.id for one in store.past(at(6)).operations} == {"unload-m-3", "load-n-2", "load-m-5"}
+    assert {one.id for one in store.past(at(6)).operations} == {"load-m-1", "unload-m-3", "load-n-2", "load-m-5"}
 
 
 def test_the_latest_evidence_of_its_kind_is_kept(store: Store, other: Store) -> None:
@@ -259,34 +260,54 @@ def test_the_wait_for_another_writer_is_short() -> None:
 # -- reboots
 
 
-def test_after_a_reboot_the_old_residency_is_known_but_counts_as_never_taken(store: Store) -> None:
-    look(store, 90_000, "m")
-    recorded = store.past(at(30)).recorded
-    assert (recorded.residency.taken, recorded.residency.models()) == (NEVER, {"m"})
+@pytest.fixture
+def rebooted(tmp_path: Path) -> Iterator[Callable[[Callable[[Store], object]], Store]]:
+    """Does something with the store, then opens it again after another start of the machine."""
+    opened: list[Store] = []
+
+    def reboot(before: Callable[[Store], object]) -> Store:
+        store = Store(tmp_path / "hal0.db", Retention(), boot="one")
+        before(store)
+        store.close()
+        opened.append(Store(tmp_path / "hal0.db", Retention(), boot="two"))
+        return opened[-1]
+
+    yield reboot
+    for store in opened:
+        store.close()
+
+
+Reboot = Callable[[Callable[[Store], object]], Store]
+
+
+def test_after_a_reboot_lemond_is_known_to_have_been_restarted(rebooted: Reboot) -> None:
+    store = rebooted(lambda store: look(store, 90_000, "m"))
+    assert store.past(at(30)).recorded.residency.models() == {"m"}
     look(store, 30)
-    assert store.past(at(31)).recorded.records["primary"].state is State.OFFLINE
+    record = store.past(at(31)).recorded.records["primary"]
+    assert (record.state, record.reason) == (State.OFFLINE, Reason.LEMOND_RESTARTED)
 
 
-def test_after_a_reboot_an_operation_that_ran_runs_no_more(store: Store) -> None:
-    store.save_operation(operation("load", "m", 90_000))
+def test_after_a_reboot_an_operation_that_ran_runs_no_more(rebooted: Reboot) -> None:
+    store = rebooted(lambda store: store.save_operation(operation("load", "m", 20)))
     (found,) = store.past(at(30)).operations
-    assert not found.alive(at(30))
+    assert (found.running, found.error_code) == (False, "system.interrupted")
     look(store, 30)
     assert store.past(at(31)).recorded.records["primary"].state is State.OFFLINE
 
 
-def test_after_a_reboot_a_failed_load_still_speaks_against_its_slot(store: Store) -> None:
+def test_after_a_reboot_a_failed_load_still_speaks_against_its_slot(rebooted: Reboot) -> None:
     from hal0app.core.slot import options_key
 
     failed = operation("load", "m", 90_000, finished=90_001.0, error_code="x", options=options_key(slot()))
-    store.save_operation(failed)
+    store = rebooted(lambda store: store.save_operation(failed))
     look(store, 30)
     record = store.past(at(31)).recorded.records["primary"]
     assert (record.state, record.reason) == (State.ERROR, Reason.LOAD_FAILED)
 
 
-def test_after_a_reboot_old_evidence_proves_nothing(store: Store) -> None:
-    store.save_evidence(Evidence("m", "crashed", at(90_000)))
+def test_after_a_reboot_old_evidence_proves_nothing(rebooted: Reboot) -> None:
+    store = rebooted(lambda store: store.save_evidence(Evidence("m", "crashed", at(90_000))))
     assert store.past(at(30)).evidence == ()
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hal0app.core import journal
-from hal0app.core.clock import NEVER, Moment, from_this_boot
 from hal0app.core.journal import LEVELS, Entry
 from hal0app.core.operation import Cause
 from hal0app.core.reasons import Reason
@@ -207,8 +206,3 @@ def test_levels_are_those_of_the_journal() -> None:
 
 
 # -- time
-
-
-def test_a_moment_of_the_future_was_before_the_reboot() -> None:
-    assert from_this_boot(Moment(100, 5), at(99)) is NEVER
-    assert from_this_boot(Moment(99, 5), at(99)) == Moment(99, 5)
