@@ -141,6 +141,7 @@ CODES: dict[str, Code] = {
     ),
     "upstream.protocol": Code(502, LemonadeError, "The backend broke the HTTP protocol or closed mid-answer."),
     "system.internal": Code(500, SystemError_, "An unexpected fault in hal0; the log has the trace."),
+    "system.storage": Code(507, SystemError_, "hal0's files cannot be written: the disk is full or read-only."),
     "system.interrupted": Code(503, SystemError_, "An operation ended because the machine or hal0 was restarted."),
     "system.stopping": Code(503, SystemError_, "hal0 is shutting down."),
 }

@@ -7,9 +7,12 @@ hub's pool, elsewhere in place; it must run one call at a time.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +26,8 @@ from hal0app.core.residency import Link
 from hal0app.core.settings import Retention
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Record
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Offload = Callable[[Callable[[], T]], T]
@@ -85,6 +90,8 @@ class Store:
         self._offload = offload or _InPlace()
         self._retention = retention
         self._listeners: list[Callable[[], None]] = []
+        self._path = path
+        self._problem: str | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
         with locked(path.with_name(f"{path.name}.lock")):
@@ -121,15 +128,18 @@ class Store:
         return outcome
 
     def _settle(self, decide: Callable[[Past], Outcome], now: Moment) -> Outcome:
-        if (idle := decide(self._past(now))).empty:
-            return idle
+        """As `settle`; while the database cannot be written (a full disk), what was decided is told unwritten."""
+        decided = decide(self._past(now))
+        if decided.empty:
+            return decided
 
         def write() -> Outcome:
             outcome = decide(self._past(now))
             self._write(outcome, now)
             return outcome
 
-        return self._transaction(write)
+        written: Outcome | None = self._written(write)
+        return replace(decided, entries=()) if written is None else written
 
     def past(self, now: Moment) -> Past:
         """The past as it is now."""
@@ -180,7 +190,7 @@ class Store:
     # -- operations and evidence
 
     def save_operation(self, operation: Operation, entries: Sequence[Entry] = ()) -> None:
-        """Insert or replace one operation, with the entries that tell of it."""
+        """Insert or replace one operation, with the entries that tell of it; lost while nothing can be written."""
 
         def write() -> None:
             self._db.execute(SAVE_OPERATION, rows.operation_values(operation))
@@ -191,13 +201,13 @@ class Store:
                 (self._retention.operations,),
             )
 
-        self._offload(lambda: self._transaction(write))
+        self._offload(lambda: self._written(write))
         self._tell(entries)
 
     def heartbeat(self, operation_id: str, now: Moment) -> None:
         """Say that somebody still works on the operation."""
         statement = "UPDATE operation SET heartbeat_tick = ? WHERE id = ? AND status = 'running'"
-        self._offload(lambda: self._db.execute(statement, (now.tick, operation_id)))
+        self._offload(lambda: self._written(lambda: self._db.execute(statement, (now.tick, operation_id))))
 
     def operation(self, operation_id: str) -> Operation | None:
         """One operation by id."""
@@ -212,11 +222,13 @@ class Store:
     def save_evidence(self, evidence: Evidence) -> None:
         """Keep the latest proof of its kind for a model."""
         values = (evidence.model, evidence.kind, evidence.seen.tick, evidence.seen.wall, json.dumps(evidence.data))
-        self._offload(lambda: self._db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)", values))
+        statement = "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)"
+        self._offload(lambda: self._written(lambda: self._db.execute(statement, values)))
 
     def forget_evidence(self, model: str) -> None:
         """Forget all proofs about a model."""
-        self._offload(lambda: self._db.execute("DELETE FROM evidence WHERE model = ?", (model,)))
+        statement = "DELETE FROM evidence WHERE model = ?"
+        self._offload(lambda: self._written(lambda: self._db.execute(statement, (model,))))
 
     # -- findings
 
@@ -235,7 +247,7 @@ class Store:
             journal_table.append(self._db, entries, self._retention.journal)
             return entries
 
-        entries: list[Entry] = self._offload(lambda: self._transaction(write))
+        entries: list[Entry] = self._offload(lambda: self._written(write)) or []
         self._tell(entries)
         return entries
 
@@ -248,10 +260,9 @@ class Store:
     # -- journal
 
     def write_journal(self, entries: Sequence[Entry]) -> None:
-        """Append entries."""
-        self._offload(
-            lambda: self._transaction(lambda: journal_table.append(self._db, entries, self._retention.journal))
-        )
+        """Append entries; lost while nothing can be written."""
+        keep = self._retention.journal
+        self._offload(lambda: self._written(lambda: journal_table.append(self._db, entries, keep)))
         self._tell(entries)
 
     def journal(self, since: int = 0, limit: int = 200, newest: bool = False, **equals: str | None) -> list[Entry]:
@@ -259,14 +270,35 @@ class Store:
         found: list[Entry] = self._offload(lambda: journal_table.select(self._db, since, limit, newest, **equals))
         return found
 
+    def _written(self, work: Callable[[], T]) -> T | None:
+        """The result of `work`, done in a transaction; None, remembered and logged once, while that is impossible."""
+        try:
+            result = self._transaction(work)
+        except sqlite3.OperationalError as problem:
+            if self._problem is None:
+                log.error("%s cannot be written: %s", self._path, problem)  # noqa: TRY400 - a trace says no more
+                self._problem = f"{self._path} could not be written: {problem}"
+            return None
+        if self._problem is not None:
+            told, self._problem = self._problem, None
+            entry = Entry(time.time(), "system.storage", f"{told}; it is written again", "error")
+            self._transaction(lambda: journal_table.append(self._db, [entry], self._retention.journal))
+        return result
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be written now; None when it can."""
+        return self._problem
+
     def _transaction(self, work: Callable[[], T]) -> T:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             result = work()
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
         return result
 
     def _tell(self, entries: Sequence[Entry]) -> None:

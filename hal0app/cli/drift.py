@@ -15,7 +15,8 @@ BLIND = 1
 def drift(as_json: bool) -> None:
     """Compare the recorded slot states with what Lemonade holds, and write down the truth.
 
-    Exit status: 0 nothing new, 3 something new was written, 1 Lemonade could not be observed.
+    Exit status: 0 nothing new, 3 something new was written, 1 Lemonade could not be observed
+    or nothing could be written down.
     """
     try:
         report = run_drift()
@@ -28,6 +29,8 @@ def drift(as_json: bool) -> None:
     else:
         for one in report.entries:
             print(f"{one.kind}: {one.message}")
-    if report.exit_code == BLIND:
+    if report.problem:
+        print(f"hal0 drift: {report.problem}", file=sys.stderr)
+    elif report.exit_code == BLIND:
         print(f"Lemonade could not be observed ({report.link})", file=sys.stderr)
     sys.exit(report.exit_code)

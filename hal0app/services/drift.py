@@ -32,11 +32,12 @@ class Report:
     entries: Sequence[Entry] = field(default_factory=tuple)
     link: Link = Link.UP
     explained: bool = False
+    problem: str | None = None  # why nothing could be written down
 
     @property
     def exit_code(self) -> int:
         """0 nothing new, 3 something new was written, 1 lemond could not be observed."""
-        if self.link is not Link.UP and not self.explained:
+        if self.problem or (self.link is not Link.UP and not self.explained):
             return BLIND
         return NEWS if self.entries else CLEAN
 
@@ -50,7 +51,7 @@ def check(probe: Looks, slots: SlotFolder, store: States, clock: Clock, want: Ma
     definitions = slots.all()
     outcome = store.settle(lambda before: settle(definitions, before, seen, clock(), "drift"), clock())
     entries = [*outcome.entries, *_config_drift(probe, store, clock, want, seen)]
-    return Report(entries, seen.link, explained and seen.link is Link.BUSY)
+    return Report(entries, seen.link, explained and seen.link is Link.BUSY, store.problem)
 
 
 def _may_read_health(past: Past, explained: bool, now: Moment) -> bool:

@@ -192,10 +192,13 @@ class Slots:
         others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
         _agree(slot, others)
         definition = {key: value for key, value in definition.items() if key not in {"name", "model"}}
-        self._files.write(name, {**definition, **({"model": slot.model} if slot.model else {})})
-        for one in others:
-            if slot.default and one.default and one.type is slot.type:
-                self._files.write(one.name, {**(self._files.definition(one.name) or {}), "default": False})
+        try:
+            self._files.write(name, {**definition, **({"model": slot.model} if slot.model else {})})
+            for one in others:
+                if slot.default and one.default and one.type is slot.type:
+                    self._files.write(one.name, {**(self._files.definition(one.name) or {}), "default": False})
+        except OSError as problem:
+            raise errors.error("system.storage", f"slot '{name}' could not be written: {problem}") from problem
         self._tell(name, verb, agent)
 
     def _tell(self, name: str, verb: str, agent: str | None) -> None:
