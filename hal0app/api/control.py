@@ -108,6 +108,12 @@ ACTS: dict[str, Callable[[str, dict[str, Any]], Job]] = {
 }
 
 
+@bp.get("/api/slots/<name>/preview")
+def preview(name: str) -> Response:
+    """What a load, or with `?model=` a swap, would do: who leaves, memory, what speaks against it."""
+    return jsonify(hal0().slots.preview(name, request.args.get("model") or None))
+
+
 @bp.post("/api/slots/<name>/<any(pin, unpin):act>")
 def pin(name: str, act: str) -> Response:
     """Protect the slot's model from eviction, or stop protecting it: a change of the definition."""

@@ -71,6 +71,23 @@ class Acts:
         seen = seen or self._observer.snapshot.residency
         return self._preflight.check(name, slot, seen, self._leaving(name, seen, replaced))
 
+    def preview(self, name: str, slot: SlotConfig, replaced: str | None) -> dict[str, Any]:
+        """What a load would do, JSON-ready: who would leave, memory in bytes before and after, what objects."""
+        seen = self._observer.snapshot.residency
+        leaving = self._leaving(name, seen, replaced)
+        refusal: Hal0Error | None = None
+        try:
+            self._preflight.check(name, slot, seen, leaving)
+        except Hal0Error as problem:
+            refusal = problem
+        return {
+            "model": name,
+            "loaded": seen.resident(name) is not None,
+            "leaves": [one.model for one in leaving if one.model != name],
+            "memory": self._preflight.estimate(name, slot, seen, leaving),
+            "refusal": refusal and {"code": refusal.code, "message": refusal.message, "details": refusal.details},
+        }
+
     def _leaving(self, name: str, seen: Observation, replaced: str | None) -> list[Resident]:
         """Who will be unloaded before the load of `name`; all being pinned is told when room is made."""
         first = [one for one in seen.residents if one.model in {name, replaced}]
@@ -86,9 +103,17 @@ class Acts:
     def load(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident:
         """Make `name` resident and return it as a look taken after the load shows it.
 
-        A loading of it that is in order is returned as it is. Raises the preflight's errors, `pool.all_pinned`,
-        `slot.loading` when a victim is not drained in time, `model.load_failed`, LemonadeError.
+        A loading of it that is in order is returned as it is; a model that left again before anybody could use it is
+        loaded once more. Raises the preflight's errors, `pool.all_pinned`, `slot.loading` when a victim is not drained
+        in time, `model.load_failed`, `model.gone`, LemonadeError.
         """
+        for attempt in (id_, self.new_id()):
+            resident = self._load_once(attempt, name, slot, cause, wait_s)
+            if resident is not None:
+                return resident
+        raise errors.error("model.gone", f"'{name}' was gone again right after its load, twice", retry_after=5)
+
+    def _load_once(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident | None:
         seen = self._look(wait_s)
         there = seen.resident(name)
         if there is not None and self._leases.usable(there):
@@ -104,8 +129,9 @@ class Acts:
                 seen = self._look(wait_s)
             seen = self._make_room(model, seen, cause, wait_s)
             self._load(model, slot, seen, result)
-        resident = self._confirmed(model)
-        self._preflight.learn(model, slot, resident)
+        resident = self._look(CONFIRM_S).resident(name)  # after the load, so that its slots are recorded as ready
+        if resident is not None:
+            self._preflight.learn(model, slot, resident)
         return resident
 
     def _refused(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, refusal: Hal0Error) -> None:
@@ -120,13 +146,6 @@ class Acts:
             id_, Kind.LOAD, name, slot.name if slot else None, cause, now, owner=self._owner, options=options
         )
         self._end(begun, Status.FAILED, {}, refusal)
-
-    def _confirmed(self, model: Model) -> Resident:
-        """The resident in a look taken after the load ended, so that by then its slots are recorded as ready."""
-        resident = self._look(CONFIRM_S).resident(model.id)
-        if resident is None:
-            raise errors.error("model.load_failed", f"'{model.id}' was gone again right after its load")
-        return resident
 
     def _load(self, model: Model, slot: SlotConfig | None, before: Observation, result: dict[str, Any]) -> None:
         body = load_request(model, slot, self._catalogue.installed_backends(model.recipe))

@@ -138,6 +138,11 @@ class Control:
             ("swap", f"{want.name} {model}"), partial(self._swap, want, model, Cause("operator", who), keep)
         )
 
+    def preview(self, want: Want, model: str) -> dict[str, object]:
+        """What loading `model` into the slot of `want` would do; nothing is done."""
+        assert want.slot is not None
+        return self._acts.preview(model, want.slot, want.model if want.model != model else None)
+
     def _load_job(self, want: Want, cause: Cause) -> Job:
         return self._submit(("load", want.model), partial(self._load, want, cause))
 

@@ -248,6 +248,14 @@ class Slots:
             replace(want, slot=changed), model, who, keep=lambda: self._keep_model(name, model, who)
         )
 
+    def preview(self, name: str, model: str | None) -> dict[str, object]:
+        """What loading the slot's model, or swapping to `model`, would do."""
+        config = self.one(name).config
+        if config is None or not (model or config.model):
+            raise errors.error("slot.no_model", f"slot '{name}' has no model; name one with ?model=", param="model")
+        changed = _checked(name, {**(self._files.definition(name) or {}), "model": model or config.model})
+        return self._control.preview(Want(config.model or "", changed), model or config.model or "")
+
     def _keep_model(self, name: str, model: str, who: str) -> None:
         with self._writing:
             self._write(name, {**(self._files.definition(name) or {}), "model": model}, f"swapped to {model}", who)
