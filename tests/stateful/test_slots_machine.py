@@ -113,6 +113,12 @@ class SlotsMachine(RuleBasedStateMachine):
     def wipe(self, trigger: str) -> None:
         self.world.wipe(trigger)
 
+    @rule(slot=slots)
+    def fail_its_load(self, slot: str) -> None:
+        """The slot's own model does not load; once a person says that the cause is mended, it does."""
+        self.world.fail_load(slot)
+        self.world.served(slot)
+
     @rule(asked=st.lists(slots, min_size=1, max_size=4))
     def hang(self, asked: list[str]) -> None:
         """lemond's health is silent for a while; who asks meanwhile is answered when it speaks again, at the latest."""

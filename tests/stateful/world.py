@@ -107,20 +107,40 @@ class World:
         self.restarted = time.monotonic()
 
     def wipe(self, trigger: str) -> None:
-        """A load behind hal0's back fails; what it took from enabled slots comes back, and the journal says so."""
+        """A load behind hal0's back fails; what it took from enabled slots comes back, and the journal says so.
+
+        The load first makes room for itself: one chat model may have left before the wipe, as any other eviction.
+        """
         truth.quiet(self.app, self.engine)
         before = set(self.engine.residents()) - {trigger}
         victims = {name for name, one in self.wanted.items() if one.get("enabled", True) and one["model"] in before}
         heard = time.monotonic() - self.restarted > WITNESS_BACK_S
         last = self.app.journal(limit=1)[-1]["id"]
-        self.engine.chaos("wipe", trigger)
-        if victims and heard:
+        wiped = self.engine.chaos("wipe", trigger)["status"] == 500
+        if victims and heard and wiped:
             eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=30)
 
     def _told_of(self, victims: set[str], last: int) -> bool:
         entries = self.app.journal(since=last, kind="evict.nuclear", limit=500)
         named = {slot for one in entries for slot in [*one["data"]["restored"], *one["data"]["failed"]]}
-        return victims <= named
+        untold = {self.wanted[slot]["model"] for slot in victims - named}
+        return not untold or (len(untold) == 1 and untold <= set(CHAT_MODELS))
+
+    def fail_load(self, slot: str) -> None:
+        """Ask for the slot's model while lemond cannot load it; then clear the failure, as a person does."""
+        model = self.wanted[slot]["model"]
+        truth.quiet(self.app, self.engine)
+        with self.engine.fault("refuse", model=model, error="out of memory"):
+            if model in self.engine.residents():
+                self.engine.chaos("evict", model)
+            self.blamed.add(model)
+            answer = self.ask(slot)
+            assert answer.status_code != 200, answer.text
+            self.fitting(slot, answer)
+        truth.quiet(self.app, self.engine)
+        if self.wanted[slot].get("enabled", True):
+            assert self.app.post(f"/api/slots/{slot}/clear").status_code == 200
+            self.blamed.discard(model)
 
     def loaded_by_somebody(self, model: str, **options: Any) -> None:
         answer = requests.post(f"{self.engine.url}/v1/load", json={"model_name": model, **options}, timeout=60)

@@ -35,18 +35,25 @@ def explained(slot: Mapping[str, Any]) -> None:
 
 
 def agreeing(app: App, engine: Engine) -> bool:
-    """Whether the slots say what lemond's health says, none of them stale or on the move."""
-    held = engine.residents()
+    """Whether the slots say what lemond's health says, none of them stale, on the move or about to be."""
+    health = engine.health()
+    held = {one["model_name"]: one for one in health["all_models_loaded"]}
     slots = app.get("/api/slots").json()
     for slot in slots:
         here = held.get(slot["model"]) if slot["enabled"] else None
         if slot["stale_since"] or slot["state"] in MOVING or slot["in_flight"] or slot["queued"] or slot["operation"]:
             return False
-        if (slot["state"] in UP) != (here is not None):
+        if (slot["state"] in UP) != (here is not None) or due(slot, held, health["max_models"]):
             return False
         if here is not None and (slot["backend_url"], slot["pinned"]) != (here["backend_url"], here["pinned"]):
             return False
     return True
+
+
+def due(slot: Mapping[str, Any], held: Mapping[str, Any], places: Mapping[str, int]) -> bool:
+    """Whether hal0 is about to bring the slot back by itself."""
+    lost = slot["state"] == "offline" and CATALOGUE[Reason(slot["reason"])].lost and slot["on_evict"] == "restore"
+    return lost and sum(one["type"] == slot["type"] for one in held.values()) < places[slot["type"]]
 
 
 def quiet(app: App, engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -249,6 +249,33 @@ def test_a_lemond_that_went_away_in_a_load_is_no_fault_of_the_model(house: House
     with pytest.raises(Hal0Error) as problem:
         lease(house, "m")
     assert problem.value.code == "lemonade.unavailable"
+    house.look()
+    assert house.state() == "offline"
+
+
+def losing(house: House, times: int) -> None:
+    """Somebody's wipe takes the model between the end of its load and the next look, so many times."""
+    load, left = house.lemond.load, iter(range(times))
+
+    def load_and_lose(body: Mapping[str, Any]) -> None:
+        load(body)
+        if next(left, None) is not None:
+            house.lemond.drop(body["model_name"])
+
+    house.lemond.load = load_and_lose  # type: ignore[method-assign]
+
+
+def test_a_model_that_left_right_after_its_load_is_loaded_once_more_for_those_who_wait(house: House) -> None:
+    losing(house, times=1)
+    assert lease(house, "m").resident.model == "m"
+    assert house.lemond.calls == [("load", "m"), ("load", "m")]
+
+
+def test_a_model_that_leaves_after_every_load_is_gone_and_its_slot_is_not_to_blame(house: House) -> None:
+    losing(house, times=9)
+    with pytest.raises(Hal0Error) as problem:
+        lease(house, "m")
+    assert (problem.value.code, problem.value.status) == ("model.gone", 503)
     house.look()
     assert house.state() == "offline"
 
