@@ -139,10 +139,12 @@ def _toml(value: Any) -> str:
 
 
 @contextmanager
-def hal0(lemonade_url: str, slots: Mapping[str, Mapping[str, Any] | str], **environment: str) -> Iterator[App]:
-    """A running hal0 in front of `lemonade_url`, gone at the end."""
+def hal0(
+    lemonade_url: str, slots: Mapping[str, Mapping[str, Any] | str], home: Path | None = None, **environment: str
+) -> Iterator[App]:
+    """A running hal0 in front of `lemonade_url`, gone at the end; `home` is a folder of its own unless given."""
     with tempfile.TemporaryDirectory(prefix="hal0-app-") as folder:
-        app = App(Path(folder), free_port(), lemonade_url, environment)
+        app = App(home or Path(folder), free_port(), lemonade_url, environment)
         write_slots(app.home, slots)
         try:
             app.start()
