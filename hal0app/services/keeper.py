@@ -12,6 +12,7 @@ from hal0app.core.journal import Entry
 from hal0app.core.keeping import IdleUnload, Pin, Restore, Task, Use, by_priority, tasks, vanished
 from hal0app.core.lemond_log import Wipe
 from hal0app.core.residency import Link
+from hal0app.core.slot import State
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Control, Want
@@ -59,7 +60,7 @@ class Keeper:
         self._wipes: deque[Wipe] = deque()
         self._news = threading.Event()
         self._stopping = False
-        self._not_before: dict[str, float] = {}
+        self._not_before: dict[Task, float] = {}
         self._recent: list[_Told] = []
         self._seen = observer.snapshot.seen
 
@@ -89,6 +90,7 @@ class Keeper:
             self._recover(self._wipes.popleft())
         snapshot = self._observer.snapshot
         now = self._clock()
+        self._forgive(snapshot)
         for task in tasks(snapshot.configs, snapshot.records, snapshot.seen, self._use, now.tick, now.wall):
             self._try(task)
 
@@ -100,14 +102,21 @@ class Keeper:
 
     def _try(self, task: Task) -> None:
         """Carry out one task; after a failure the same one rests for a minute."""
-        key, tick = repr(task), self._clock().tick
-        if self._not_before.get(key, tick) > tick or self._stopping:
+        tick = self._clock().tick
+        if self._not_before.get(task, tick) > tick or self._stopping:
             return
         try:
             self._carry_out(task)
         except Hal0Error as problem:
-            self._not_before[key] = tick + PAUSE_AFTER_FAILURE_S
+            self._not_before[task] = tick + PAUSE_AFTER_FAILURE_S
             log.warning("%s: %s", task, problem)
+
+    def _forgive(self, snapshot: Snapshot) -> None:
+        """A slot that has been ready since its restore failed need not rest when it is lost again."""
+        ready = {name for name, record in snapshot.records.items() if record.state is State.READY}
+        for task in list(self._not_before):
+            if isinstance(task, Restore) and task.slot.name in ready:
+                del self._not_before[task]
 
     def _carry_out(self, task: Task) -> None:
         match task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from tests.support.app import App, hal0
 from tests.support.engines import Engine, embedded_engine
@@ -35,3 +36,15 @@ def test_the_same_bad_model_wipes_twice_in_a_minute_and_everybody_is_back_twice(
         engine.chaos("wipe", "chat-c")
         eventually(lambda: set(engine.residents()) == {"chat-a", "embed-a"}, "everybody is back", within=20)
         eventually(lambda times=times: len(app.journal(kind="evict.nuclear")) == times, "told", within=20)  # type: ignore[misc]
+
+
+def test_a_slot_that_was_ready_since_its_restore_failed_is_restored_at_once(app: App, engine: Engine) -> None:
+    restored = {"on_evict": "restore"}
+    requests.patch(f"{app.url}/api/slots/primary", json=restored, timeout=30).raise_for_status()
+    with engine.fault("refuse", model="chat-a", error="no such file: not found"):
+        engine.chaos("evict", "chat-a")
+        app.slot_is("primary", "error", "load_failed")
+    assert app.post("/api/slots/primary/load?wait=true").status_code == 200
+    app.slot_is("primary", "ready")
+    engine.chaos("evict", "chat-a")
+    eventually(lambda: "chat-a" in engine.residents(), "it is restored", within=20)

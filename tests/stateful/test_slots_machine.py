@@ -135,9 +135,15 @@ class SlotsMachine(RuleBasedStateMachine):
         with self.world.engine.fault("slow", seconds=seconds):
             self.world.served(slot, slot)
 
-    @rule()
-    def restart_lemond(self) -> None:
-        self.world.restart()
+    @rule(asked=st.lists(slots, max_size=4))
+    def restart_lemond(self, asked: list[str]) -> None:
+        """lemond dies and is started again while requests are under way."""
+        world = self.world
+        with ThreadPoolExecutor(4) as pool:
+            under_way = [pool.submit(world.ask, slot) for slot in asked]
+            world.restart()
+            for slot, one in zip(asked, under_way, strict=True):
+                world.battered(slot, one.result())
 
     # -- what must hold
 

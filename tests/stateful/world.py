@@ -28,6 +28,7 @@ SLOTS: dict[str, dict[str, Any]] = {
     "embed": {"type": "embedding", "model": "embed-a", "on_evict": "restore", "priority": 80},
     "rerank": {"type": "reranking", "model": "rerank-a"},
 }
+WHILE_DOWN = {"lemonade.unavailable", "model.gone", "upstream.protocol", "slot.loading"}
 REFUSED = {"slot.error", "model.load_failed", "model.quarantined"}
 
 
@@ -72,6 +73,15 @@ class World:
         assert code in CODES, answer.text
         assert code in self.refusals(slot), (slot, answer.text)
 
+    def battered(self, slot: str, answer: requests.Response) -> None:
+        """The answer of a time in which lemond died: a good one, or one that says what broke and can be tried again."""
+        if answer.status_code == 200:
+            assert answer.text.rstrip().endswith("data: [DONE]") or '"error"' in answer.text or answer.json(), (
+                answer.text
+            )
+        elif answer.json()["error"]["code"] not in WHILE_DOWN:
+            self.fitting(slot, answer)
+
     def refusals(self, slot: str) -> set[str]:
         """The error codes that the slot's definition and history allow."""
         one = self.wanted[slot]
@@ -102,6 +112,7 @@ class World:
     # -- lemond
 
     def restart(self) -> None:
+        """kill -9 of lemond and a new one."""
         self.engine.crash()
         self.engine.start()
         self.restarted = time.monotonic()
