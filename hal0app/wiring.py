@@ -24,11 +24,11 @@ from hal0app.adapters.slot_files import SlotFiles
 from hal0app.adapters.store import Store
 from hal0app.adapters.upstream import HttpUpstream
 from hal0app.adapters.worker_lock import WorkerLock
-from hal0app.api import control as control_api
 from hal0app.api import errors as api_errors
 from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
-from hal0app.api import security, v1
+from hal0app.api import security, state, v1
+from hal0app.api import slots as slots_api
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
@@ -115,7 +115,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
-    for blueprint in (v1.bp, control_api.bp, journal_api.bp, models_api.bp):
+    for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)
     return app

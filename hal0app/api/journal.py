@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from hal0app.api.v1 import hal0
+from hal0app.api.context import hal0
 from hal0app.core import sse
 from hal0app.core.journal import Entry
 

@@ -6,8 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
 from hal0app.api.body import json_object
-from hal0app.api.control import agent
-from hal0app.api.v1 import hal0
+from hal0app.api.context import agent, hal0
 from hal0app.core.download import Download
 
 bp = Blueprint("models", __name__)

@@ -6,27 +6,22 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
 from hal0app.api.body import json_object, pieces
 from hal0app.api.client_socket import ClientSocket
+from hal0app.api.context import hal0
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
 from hal0app.core.model import Model
-from hal0app.services.dispatch import Answer, Ask
-from hal0app.services.hal0 import Hal0
+from hal0app.services.answer import Answer
+from hal0app.services.dispatch import Ask
 from hal0app.services.slots import SlotView
 
 bp = Blueprint("v1", __name__)
 
 PATH_SIGNS = "/:@!$&'()*+,;=~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-
-
-def hal0() -> Hal0:
-    """The application behind this request."""
-    found: Hal0 = current_app.extensions["hal0"]
-    return found
 
 
 @bp.get("/v1/models")

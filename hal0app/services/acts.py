@@ -139,7 +139,7 @@ class Acts:
         now = self._clock()
         options = options_key(slot) if slot else ""
         last = last_finished(self._observer.snapshot.operations, name)
-        same = last is not None and (last.error_message, last.options) == (refusal.message, options)
+        same = last is not None and (last.error_code, last.options) == (refusal.code, options)
         if same or refusal.code in BLAMELESS:
             return
         begun = Operation(

@@ -56,7 +56,7 @@ class Catalogue:
 
     def installed_backends(self, recipe: str) -> frozenset[str]:
         """The usable backends of a recipe, read once; empty when lemond does not tell."""
-        if recipe not in self._backends:
+        if not self._backends.get(recipe):
             try:
                 self._backends[recipe] = self._lemonade.installed_backends(recipe)
             except Hal0Error:

@@ -7,7 +7,7 @@ out to be gone is loaded again, once, and the request is sent again, once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
+from hal0app.services.answer import Answer, Trip
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
 from hal0app.services.crashes import Crashes
@@ -45,75 +46,12 @@ class Ask:
     length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
 
 
-@dataclass(frozen=True)
-class Trip:
-    """Where a request went, for the explain headers."""
-
-    slot: str = ""
-    model: str = ""
-    route: str = "fallback"
-    path: str = "lemond"
-    queue_ms: int = 0
-    replayed: bool = False
-
-    def headers(self) -> Headers:
-        told = {
-            "X-Hal0-Slot": self.slot,
-            "X-Hal0-Model": self.model,
-            "X-Hal0-Route": self.route,
-            "X-Hal0-Path": self.path,
-            "X-Hal0-Queue-Ms": str(self.queue_ms),
-            "X-Hal0-Replayed": "1" if self.replayed else "",
-        }
-        return [(name, value) for name, value in told.items() if value]
-
-
 class ModelGone(Exception):
     """The model was not there when the request reached it. `proof` is evidence of a crash, where there is some."""
 
     def __init__(self, proof: str | None = None) -> None:
         super().__init__(proof or "model not loaded")
         self.proof = proof
-
-
-class Answer:
-    """A committed answer: iterate it once for the body, close it always."""
-
-    def __init__(self, reply: Reply, head: bytes, body: Iterator[bytes], trip: Trip) -> None:
-        self.status = reply.status
-        self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
-        self.streams = http_headers.is_stream(reply.headers)
-        self._reply, self._head, self._body = reply, head, body
-        self._at_close: list[Callable[[], None]] = []
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Call back once the answer is closed."""
-        self._at_close.append(callback)
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The body, verbatim. A stream that breaks between two events ends with an error event and no [DONE]."""
-        tail = self._head[-4:]
-        try:
-            if self._head:
-                yield self._head
-            for piece in self._body:
-                tail = (tail + piece)[-4:]
-                yield piece
-        except (Broken, Silent) as problem:
-            if not self.streams or not tail.endswith((b"\n\n", b"\r\n\r\n")):
-                raise
-            yield sse.frame(json.dumps({"error": {**BROKEN, "message": f"the backend stopped answering: {problem}"}}))
-
-    def close(self) -> None:
-        """Give back the upstream and the lease; twice is fine."""
-        try:
-            self._reply.close()
-        finally:
-            while self._at_close:
-                self._at_close.pop()()
-
-
-BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}
 
 
 class Dispatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from tests.support.app import App
-from tests.support.engines import Engine
+from tests.support.engines import Engine, free_port
 from tests.support.waiting import eventually
 
 KEYS = {
@@ -181,7 +181,7 @@ def test_the_journal_is_read_by_id_and_filtered(app: App) -> None:
 
 
 def test_a_second_hal0_with_the_same_home_refuses_to_start(app: App) -> None:
-    second = App(app.home, app.port + 1 if app.port < 65000 else app.port - 1, app.lemonade_url)
+    second = App(app.home, free_port(), app.lemonade_url)
     with second.log.open("ab"):
         pass
     try:

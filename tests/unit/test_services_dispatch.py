@@ -15,7 +15,8 @@ from hal0app.core.slot import Broken
 from hal0app.core.upstream import Aborted, Silent, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
-from hal0app.services.dispatch import Answer, Ask
+from hal0app.services.answer import Answer
+from hal0app.services.dispatch import Ask
 from tests.support.waiting import eventually
 from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
 

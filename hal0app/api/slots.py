@@ -1,4 +1,4 @@
-"""`/api`: slots, operations and residency as JSON, and whether this process works."""
+"""`/api/slots`: list, define, change, delete, and the acts on them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
 from hal0app.api.body import json_object
-from hal0app.api.v1 import hal0
-from hal0app.core.operation import Operation
-from hal0app.core.residency import Link
+from hal0app.api.context import agent, asked, hal0
 from hal0app.services.control import Job
 from hal0app.services.slots import SlotView
 
-bp = Blueprint("control", __name__)
+bp = Blueprint("slots", __name__)
 
 BODY_LIMIT = 1 << 20
 WAIT_S = 900.0
-
-
-def agent() -> str | None:
-    """Who asks, as far as the request says: the X-hal0-Agent header."""
-    return request.headers.get("X-hal0-Agent") or None
 
 
 def _json(view: SlotView, status: int = 200) -> Response:
@@ -76,17 +69,12 @@ def delete(name: str) -> Response:
     return Response(status=204)
 
 
-def _asked(name: str) -> bool:
-    """Whether the query asks for it."""
-    return request.args.get(name, "").lower() in {"1", "true", "yes"}
-
-
 def _load(name: str, body: dict[str, Any]) -> Job:
     return hal0().slots.load(name, agent() or "you")
 
 
 def _unload(name: str, body: dict[str, Any]) -> Job:
-    return hal0().slots.unload(name, agent() or "you", force=_asked("force"))
+    return hal0().slots.unload(name, agent() or "you", force=asked("force"))
 
 
 def _swap(name: str, body: dict[str, Any]) -> Job:
@@ -131,88 +119,13 @@ def act(name: str, act: str) -> Response:
     """Start an operation: 202 with its id, or with `?wait=true` its end and the slot after it."""
     body = _definition() if request.content_length else {}
     job = ACTS[act](name, body)
-    if not _asked("wait"):
+    if not asked("wait"):
         response = jsonify(operation=job.id)
         response.status_code = 202
         response.headers["Location"] = f"/api/operations/{job.id}"
         return response
     if not job.wait(WAIT_S):
         raise errors.error("slot.loading", f"the {act} is still under way; see /api/operations/{job.id}")
-    asked = hal0().clock()
-    hal0().observer.after(asked, 5.0)
+    now = hal0().clock()
+    hal0().observer.after(now, 5.0)
     return _json(hal0().slots.one(name))
-
-
-@bp.get("/api/operations/<id_>")
-def operation(id_: str) -> Response:
-    """One operation: what, why, how far, how it ended."""
-    found = hal0().store.operation(id_)
-    if found is None:
-        raise errors.error("request.not_found", f"there is no operation '{id_[:64]}' (or not yet: it may be queued)")
-    return jsonify(_operation(found))
-
-
-def _operation(one: Operation) -> dict[str, Any]:
-    failed = one.error_code is not None
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "model": one.model,
-        "slot": one.slot,
-        "cause": one.cause.as_json(),
-        "status": one.status,
-        "started_at": one.started.wall,
-        "finished_at": one.finished.wall if one.finished else None,
-        "error": {"code": one.error_code, "message": one.error_message} if failed else None,
-        "result": one.result,
-    }
-
-
-@bp.get("/api/residency")
-def residency() -> Response:
-    """What lemond holds, as last seen, and how old and how good that knowledge is."""
-    snapshot = hal0().observer.snapshot
-    known = snapshot.residency
-    return jsonify(
-        link=snapshot.seen.link,
-        taken_at=known.taken.wall or None,
-        stale=not snapshot.seen.fresh,
-        version=known.version,
-        engine=known.engine,
-        capacity=dict(known.capacity),
-        residents=[
-            {
-                "model": one.model,
-                "type": one.type,
-                "backend_url": one.backend_url,
-                "pid": one.pid,
-                "pinned": one.pinned,
-                "busy": one.busy,
-                "recipe": one.recipe,
-                "device": one.device,
-                "ctx_size": one.ctx_size,
-            }
-            for one in known.residents
-        ],
-    )
-
-
-@bp.get("/api/drift")
-def drift() -> Response:
-    """What the drift checker found and is not mended yet."""
-    return jsonify(hal0().store.findings())
-
-
-@bp.get("/healthz")
-def healthz() -> Response:
-    """This process answers."""
-    return jsonify(status="ok")
-
-
-@bp.get("/readyz")
-def readyz() -> Response:
-    """Whether requests can be served: 503 with the reason while lemond is down."""
-    snapshot = hal0().observer.snapshot
-    if snapshot.seen.link is Link.DOWN:
-        raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
-    return jsonify(status="ready", lemonade=snapshot.residency.version, engine=snapshot.residency.engine)

@@ -1,0 +1,89 @@
+"""`/api`: operations, residency and drift as JSON, and whether this process works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from hal0app import errors
+from hal0app.api.context import hal0
+from hal0app.core.operation import Operation
+from hal0app.core.residency import Link
+
+bp = Blueprint("state", __name__)
+
+
+@bp.get("/api/operations/<id_>")
+def operation(id_: str) -> Response:
+    """One operation: what, why, how far, how it ended."""
+    found = hal0().store.operation(id_)
+    if found is None:
+        raise errors.error("request.not_found", f"there is no operation '{id_[:64]}' (or not yet: it may be queued)")
+    return jsonify(_operation(found))
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    failed = one.error_code is not None
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "model": one.model,
+        "slot": one.slot,
+        "cause": one.cause.as_json(),
+        "status": one.status,
+        "started_at": one.started.wall,
+        "finished_at": one.finished.wall if one.finished else None,
+        "error": {"code": one.error_code, "message": one.error_message} if failed else None,
+        "result": one.result,
+    }
+
+
+@bp.get("/api/residency")
+def residency() -> Response:
+    """What lemond holds, as last seen, and how old and how good that knowledge is."""
+    snapshot = hal0().observer.snapshot
+    known = snapshot.residency
+    return jsonify(
+        link=snapshot.seen.link,
+        taken_at=known.taken.wall or None,
+        stale=not snapshot.seen.fresh,
+        version=known.version,
+        engine=known.engine,
+        capacity=dict(known.capacity),
+        residents=[
+            {
+                "model": one.model,
+                "type": one.type,
+                "backend_url": one.backend_url,
+                "pid": one.pid,
+                "pinned": one.pinned,
+                "busy": one.busy,
+                "recipe": one.recipe,
+                "device": one.device,
+                "ctx_size": one.ctx_size,
+            }
+            for one in known.residents
+        ],
+    )
+
+
+@bp.get("/api/drift")
+def drift() -> Response:
+    """What the drift checker found and is not mended yet."""
+    return jsonify(hal0().store.findings())
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    """This process answers."""
+    return jsonify(status="ok")
+
+
+@bp.get("/readyz")
+def readyz() -> Response:
+    """Whether requests can be served: 503 with the reason while lemond is down."""
+    snapshot = hal0().observer.snapshot
+    if snapshot.seen.link is Link.DOWN:
+        raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
+    return jsonify(status="ready", lemonade=snapshot.residency.version, engine=snapshot.residency.engine)
