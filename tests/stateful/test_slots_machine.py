@@ -20,7 +20,7 @@ from tests.stateful.world import CHAT_MODELS, SLOTS, World, world
 DEEP = os.environ.get("HAL0_STATEFUL") == "deep"
 PROFILE = settings(
     max_examples=40 if DEEP else 4,
-    stateful_step_count=40 if DEEP else 18,
+    stateful_step_count=40 if DEEP else 15,
     derandomize=not DEEP,
     deadline=None,
     database=None,
