@@ -59,6 +59,18 @@ class CrashLoop(Section, frozen=True, kw_only=True):
     window_s: Seconds = 600.0
 
 
+class WatchdogSection(Section, frozen=True, kw_only=True):
+    """When `hal0 drift` restarts lemond: after so many failures of /live in a row, or a silence that nothing explains.
+
+    `backoff_s`: the shortest time between two restarts; it doubles up to `longest_backoff_s`.
+    """
+
+    enabled: bool = True
+    live_failures: Annotated[int, msgspec.Meta(ge=3)] = 3
+    backoff_s: Seconds = 60.0
+    longest_backoff_s: Seconds = 3600.0
+
+
 class Retention(Section, frozen=True, kw_only=True):
     """How much history is kept, in rows."""
 
@@ -74,6 +86,7 @@ class Settings(Section, frozen=True, kw_only=True):
     dispatch: DispatchSection = DispatchSection()
     observer: ObserverSection = ObserverSection()
     crash_loop: CrashLoop = CrashLoop()
+    watchdog: WatchdogSection = WatchdogSection()
     retention: Retention = Retention()
 
 

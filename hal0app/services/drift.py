@@ -1,4 +1,4 @@
-"""The drift checker: one look at lemond, the records made true, lemond's configuration compared.
+"""The drift checker: one look at lemond, the records made true, lemond's configuration compared, a hang cured.
 
 It calls the same `settle` as the API's observer, through the same store, so it does not matter who comes first.
 """
@@ -15,9 +15,11 @@ from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Past
 from hal0app.core.residency import Link, Observation
 from hal0app.core.settlement import settle
+from hal0app.core.watchdog import Sight
 
 if TYPE_CHECKING:  # `hal0 drift` starts every ten seconds, and the protocols are a tenth of its start
     from hal0app.services.ports import Looks, SlotFolder, States
+    from hal0app.services.watchdog import Watchdog
 
 CLEAN, BLIND, NEWS = 0, 1, 3
 
@@ -42,16 +44,27 @@ class Report:
         return NEWS if self.entries else CLEAN
 
 
-def check(probe: Looks, slots: SlotFolder, store: States, clock: Clock, want: Mapping[str, Any]) -> Report:
-    """Run once."""
+def check(
+    probe: Looks,
+    slots: SlotFolder,
+    store: States,
+    clock: Clock,
+    want: Mapping[str, Any],
+    watchdog: Watchdog | None = None,
+) -> Report:
+    """Run once. Without a `watchdog` a lemond that hangs is left alone."""
     now = clock()
     past = store.past(now)
     explained = any(one.alive(now) for one in past.operations)
-    seen = probe.look() if _may_read_health(past, explained, now) else _live_only(probe, now)
+    overdue = watchdog is not None and not explained and watchdog.overdue(now)
+    seen = probe.look() if overdue or _may_read_health(past, explained, now) else _live_only(probe, now)
     definitions = slots.all()
     outcome = store.settle(lambda before: settle(definitions, before, seen, clock(), "drift"), clock())
-    entries = [*outcome.entries, *_config_drift(probe, store, clock, want, seen)]
-    return Report(entries, seen.link, explained and seen.link is Link.BUSY, store.problem)
+    config = probe.config() if seen.fresh and (want or watchdog) else None
+    entries = [*outcome.entries, *_config_drift(store, clock, want, config)]
+    if watchdog is not None:
+        entries += watchdog.look(Sight(past.recorded, seen, config, explained, now))
+    return Report(entries, seen.link, explained and seen.link is Link.BUSY)
 
 
 def _may_read_health(past: Past, explained: bool, now: Moment) -> bool:
@@ -78,12 +91,9 @@ def _live_only(probe: Looks, now: Moment) -> Observation:
 
 
 def _config_drift(
-    probe: Looks, store: States, clock: Clock, want: Mapping[str, Any], seen: Observation
+    store: States, clock: Clock, want: Mapping[str, Any], config: Mapping[str, Any] | None
 ) -> Sequence[Entry]:
-    if not want or not seen.fresh:
+    if not want or config is None:
         return ()
-    has = probe.config()
-    if has is None:
-        return ()
-    found = {one.key: one.text for one in differences(want, has)}
+    found = {one.key: one.text for one in differences(want, config)}
     return store.keep_findings("config.drift", found, clock(), "drift")

@@ -15,6 +15,7 @@ from hal0app.core.residency import Observation
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig
+from hal0app.core.watchdog import Unit, Watch
 
 
 class Looks(Protocol):
@@ -154,3 +155,17 @@ class Recipes(Protocol):
     """The recipes that lemond has, each with its backends. Raises LemonadeError."""
 
     def recipes(self) -> dict[str, Any]: ...
+
+
+class WatchMemory(Protocol):
+    """What the watchdog's last run left."""
+
+    def get(self) -> Watch: ...
+    def put(self, watch: Watch) -> None: ...
+
+
+class LemondUnit(Protocol):
+    """lemond under systemd; `restart` returns what speaks against it, or nothing."""
+
+    def unit(self) -> Unit: ...
+    def restart(self, unit: Unit) -> str: ...

@@ -48,13 +48,20 @@ def test_every_key_of_a_slot_is_listed() -> None:
     assert set(rows("settings.md", "Slots")) == {one.name for one in msgspec.structs.fields(SlotConfig)} - {"name"}
 
 
+def written(value: object) -> str:
+    """A value as the page shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
 def test_defaults_are_the_real_ones() -> None:
     listed = {key: cells[0].strip("`") for key, cells in rows("settings.md", "hal0.toml").items()}
     for section in msgspec.structs.fields(Settings):
         for key in msgspec.structs.fields(section.type):
             default = getattr(getattr(Settings(), section.name), key.name)
             shown = listed[f"{section.name}.{key.name}"].replace("[]", "()")
-            assert shown == (f"{default:g}" if isinstance(default, int | float) else str(default)), key.name
+            assert shown == written(default), key.name
 
 
 def test_every_environment_variable_is_listed() -> None:

@@ -1,0 +1,47 @@
+"""What the watchdog remembers from run to run, in a table of its own in hal0.db."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hal0app.adapters import host
+from hal0app.core.watchdog import Watch, after_reboot
+
+BUSY_TIMEOUT_S = 2.0
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS watchdog"
+    " (id INTEGER PRIMARY KEY CHECK (id = 1), boot TEXT NOT NULL, watch TEXT NOT NULL) STRICT"
+)
+PUT = "INSERT OR REPLACE INTO watchdog VALUES (1, ?, ?)"
+
+
+class WatchTable:
+    """Opens the database for each call. Raises sqlite3.Error: without a memory nothing may be restarted."""
+
+    def __init__(self, path: Path, boot: str | None = None) -> None:
+        self._path, self._boot = path, host.boot_id() if boot is None else boot
+
+    def get(self) -> Watch:
+        """What the last run left."""
+        row = self._run("SELECT boot, watch FROM watchdog")
+        if row is None:
+            return Watch()
+        data = json.loads(row[1])
+        answering = data.pop("answering")
+        watch = Watch(**data, answering=None if answering is None else tuple(answering))
+        return watch if row[0] == self._boot else after_reboot(watch)
+
+    def put(self, watch: Watch) -> None:
+        """Keep it for the next run."""
+        self._run(PUT, (self._boot, json.dumps(asdict(watch))))
+
+    def _run(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
+        """The first row, if there is one."""
+        with closing(sqlite3.connect(self._path, BUSY_TIMEOUT_S, isolation_level=None)) as db:
+            db.execute(TABLE)
+            return db.execute(statement, values).fetchone()
