@@ -19,6 +19,7 @@ from hal0app.services.control import Control, Want
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Lemonade, States
+from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class _Told:
 
 
 class Keeper:
-    """Works through wipes first, then through the tasks of the latest snapshot. One thing at a time."""
+    """Puts lemond's configuration right, works through wipes, then through the latest snapshot's tasks, one by one."""
 
     def __init__(
         self,
@@ -54,9 +55,11 @@ class Keeper:
         store: States,
         clock: Clock,
         witness: Witness,
+        wanted: Wanted,
     ) -> None:
         self._observer, self._control, self._leases = observer, control, leases
         self._lemonade, self._store, self._clock, self._witness = lemonade, store, clock, witness
+        self._wanted = wanted
         self._wipes: deque[Wipe] = deque()
         self._news = threading.Event()
         self._stopping = False
@@ -86,6 +89,7 @@ class Keeper:
         self._news.set()
 
     def _work(self) -> None:
+        self._wanted.put_right()
         while self._wipes and not self._stopping:
             self._recover(self._wipes.popleft())
         snapshot = self._observer.snapshot
@@ -187,6 +191,7 @@ class Keeper:
                 self.wiped(Wipe(None, "no cause is known", tuple(sorted(lost)), over=True))
         if snapshot.seen.fresh or snapshot.seen.link is Link.DOWN:
             self._seen = snapshot.seen
+        self._wanted.notice(snapshot.seen)
         self._news.set()
 
 
