@@ -45,6 +45,7 @@ from hal0app.services.observer import Observer
 from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.slots import Slots
+from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
 from hal0app.web import mount
 
@@ -85,7 +86,8 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
     dispatch = Dispatch(observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s)
-    keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness)
+    wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
+    keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted)
     acts.on_wipe = keeper.wiped
     witness.on_wipe(keeper.wiped)
     slots = Slots(files, observer, control, leases, store, clock.now)

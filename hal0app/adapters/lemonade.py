@@ -50,6 +50,14 @@ class LemonadeClient:
         """Protect a resident from lemond's LRU, or stop protecting it."""
         self._call("POST", "/internal/pin", READ_S, json={"model_name": model, "pinned": pinned})
 
+    def config(self) -> dict[str, Any]:
+        """lemond's whole configuration."""
+        return self._call("GET", "/internal/config", READ_S)
+
+    def set_config(self, changes: Mapping[str, Any]) -> None:
+        """Change keys of the configuration, all of them or none; lemond writes them to its file."""
+        self._call("POST", "/internal/set", READ_S, json=dict(changes))
+
     def models(self) -> list[dict[str, Any]]:
         """The rows of `/v1/models`: what is downloaded."""
         rows = self._call("GET", "/v1/models", READ_S).get("data") or []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,3 +28,15 @@ def differences(wanted: Mapping[str, Any], has: Mapping[str, Any], prefix: str =
             yield from differences(value, found if isinstance(found, Mapping) else {}, f"{dotted}.")
         elif found != value:
             yield Difference(dotted, value, found)
+
+
+def restated(found: Iterable[Difference]) -> dict[str, Any]:
+    """The wanted values of differences as one nested mapping, which is what `/internal/set` takes."""
+    changes: dict[str, Any] = {}
+    for one in found:
+        *sections, key = one.key.split(".")
+        table = changes
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[key] = one.wanted
+    return changes

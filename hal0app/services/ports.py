@@ -157,6 +157,13 @@ class Recipes(Protocol):
     def recipes(self) -> dict[str, Any]: ...
 
 
+class Configuration(Protocol):
+    """lemond's configuration. Every call raises LemonadeError."""
+
+    def config(self) -> dict[str, Any]: ...
+    def set_config(self, changes: Mapping[str, Any]) -> None: ...
+
+
 class WatchMemory(Protocol):
     """What the watchdog's last run left."""
 

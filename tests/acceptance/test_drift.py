@@ -108,3 +108,24 @@ def test_a_configuration_that_is_not_the_wanted_one_is_told_once(tiny: Engine) -
         assert "config.drift: lemond has max_loaded_models = 1, hal0.toml wants 8" in first.stdout
         assert second.returncode == 0
         assert [one["key"] for one in app.get("/api/drift").json()] == ["max_loaded_models"]
+
+
+def test_a_configuration_that_a_restart_of_lemond_lost_is_set_again(
+    start_engine: Callable[..., AbstractContextManager[Engine]],
+) -> None:
+    with start_engine(max_loaded_models=1) as engine, hal0(engine.url, SLOTS) as app:
+        app.stop()
+        (app.home / "etc" / "hal0.toml").write_text("[lemonade.want]\nmax_loaded_models = 3\n")
+        app.start()
+        assert app.drift().returncode == 3
+        assert engine.health()["max_models"]["llm"] == 1
+
+        engine.kill9()
+        app.wait_for(lambda: not app.get("/readyz").ok, "hal0 sees that lemond is gone")
+        engine.start()
+
+        told = app.wait_for(lambda: [one for one in app.journal(kind="config.drift") if one["source"] == "keeper"], "")
+        assert [one["data"] for one in told] == [{"reapplied": {"max_loaded_models": 3}}]
+        assert engine.health()["max_models"]["llm"] == 3
+        assert app.drift().returncode in {0, 3}
+        assert app.get("/api/drift").json() == []
