@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
+from hal0app.adapters import plain_http
 from hal0app.core.residency import Resident
 
 TIMEOUT_S = 4.0  # a server that works on a long prompt answers between two batches
@@ -28,18 +28,14 @@ def running(residents: Iterable[Resident]) -> frozenset[str]:
 def _collect(resident: Resident, found: set[str]) -> None:
     try:
         found.update(_tasks(resident))
-    except (OSError, http.client.HTTPException, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return
 
 
 def _tasks(resident: Resident) -> Iterator[str]:
     parts = urlsplit(resident.backend_url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/slots")
-        slots = json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
+    _, body = plain_http.get(parts.hostname or "", parts.port or 80, "/slots", {}, TIMEOUT_S)
+    slots = json.loads(body)
     for slot in slots:
         if slot.get("is_processing"):
             yield f"{resident.model} {resident.pid} {slot.get('id')} {slot.get('id_task')}"

@@ -6,13 +6,13 @@ threads until even `/live` hangs (lemond-observed.md, surprise 1). So a read tha
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from hal0app.adapters import plain_http
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.residency import Link, Observation, read_health
 
@@ -51,7 +51,7 @@ class Probe:
         """Whether `/live` answers 200 within the timeout."""
         try:
             status, _ = self._get("/live", self._timeout_s)
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError):
             return False
         return status == 200
 
@@ -60,7 +60,7 @@ class Probe:
         try:
             status, body = self._get("/internal/config", self._timeout_s)
             told = json.loads(body) if status == 200 else None
-        except (OSError, http.client.HTTPException, ValueError):
+        except (OSError, ValueError):
             return None
         return told if isinstance(told, dict) else None
 
@@ -72,18 +72,12 @@ class Probe:
                 return read_health(taken, json.loads(body), boot)
         except ConnectionRefusedError:
             return Observation(taken, Link.DOWN)
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return Observation(taken, Link.BUSY)
 
     def _get(self, path: str, timeout_s: float | None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
-        try:
-            connection.request("GET", path, headers=self._headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        return plain_http.get(self._host, self._port, path, self._headers, timeout_s)
 
 
 class _Reader:

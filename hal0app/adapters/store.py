@@ -7,7 +7,6 @@ hub's pool, elsewhere in place; it must run one call at a time.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 import threading
 import time
@@ -27,14 +26,13 @@ from hal0app.core.settings import Retention
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Record
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 Offload = Callable[[Callable[[], T]], T]
 
 BUSY_TIMEOUT_MS = 2000
 RECENT_OPERATIONS = 64
 SCHEMA = Path(__file__).with_name("schema.sql")
+VERSION = 2  # of the schema; every table is made if it is not there
 
 SAVE_OPERATION = (
     "INSERT OR REPLACE INTO operation VALUES (:id, :kind, :model, :slot, :cause, :options, :status, :owner,"
@@ -103,8 +101,8 @@ class Store:
         self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} PRAGMA user_version = 1; COMMIT;")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} PRAGMA user_version = {VERSION}; COMMIT;")
         if self._db.execute("SELECT id FROM boot").fetchone() != (boot,):
             self._db.executescript(REBOOT.format(boot=boot))
 
@@ -276,7 +274,9 @@ class Store:
             result = self._transaction(work)
         except sqlite3.OperationalError as problem:
             if self._problem is None:
-                log.error("%s cannot be written: %s", self._path, problem)  # noqa: TRY400 - a trace says no more
+                import logging  # here, for `hal0 drift` must start fast
+
+                logging.getLogger(__name__).error("%s cannot be written: %s", self._path, problem)  # noqa: TRY400
                 self._problem = f"{self._path} could not be written: {problem}"
             return None
         if self._problem is not None:
