@@ -126,7 +126,7 @@ class World:
         before = set(self.engine.residents()) - {trigger}
         victims = {name for name, one in self.wanted.items() if one.get("enabled", True) and one["model"] in before}
         heard = time.monotonic() - self.restarted > WITNESS_BACK_S
-        last = self.app.journal(limit=1)[-1]["id"]
+        last = max((one["id"] for one in self.app.journal(limit=1)), default=0)
         wiped = self.engine.chaos("wipe", trigger)["status"] == 500
         if victims and heard and wiped:
             eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=30)
