@@ -135,6 +135,18 @@ def test_an_answer_that_lemond_waits_for_explains_a_silence(app: App, engine: En
     assert app.journal(kind="lemond.hang") == []
 
 
+def test_a_health_that_came_back_unseen_is_asked_before_anything_is_restarted(
+    app: App, engine: Engine, systemctl: Systemctl
+) -> None:
+    app.stop()
+    with engine.fault("hang"):
+        assert app.drift().returncode == 1
+        silent_since = watched(app)["silent_since"]
+    eventually(lambda: clock.now().tick - silent_since > LIMIT_S, "the silence would be long")
+    assert app.drift().returncode == 0
+    assert systemctl.asked == []
+
+
 def test_turned_off_it_restarts_nothing(app: App, engine: Engine, systemctl: Systemctl) -> None:
     (app.home / "etc" / "hal0.toml").write_text(SETTINGS + "[watchdog]\nenabled = false\n")
     with engine.fault("hang", what="everything"):

@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import pytest
+
 from hal0app.core.reconcile import Recorded
-from hal0app.core.residency import Link, Resident
+from hal0app.core.residency import Link, Observation, Resident
 from hal0app.core.settings import WatchdogSection
 from hal0app.core.watchdog import Sight, Unit, Watch
+from hal0app.services.drift import check
 from hal0app.services.watchdog import Watchdog
-from tests.unit.fakes import HandClock, MemoryStates, resident, seen
+from tests.unit.fakes import FakeLemond, Folder, HandClock, MemoryStates, operation, resident, seen
 
 URL = "http://127.0.0.1:13305"
 ACTIVE = Unit("lemond.service", "active")
 HELD = Recorded(residency=seen(0.0, resident("a")), link=Link.BUSY)
+
+
+class CountedLemond(FakeLemond):
+    """Counts how often its health was asked for."""
+
+    looks = 0
+
+    def look(self) -> Observation:
+        self.looks += 1
+        return super().look()
 
 
 @dataclass
@@ -170,3 +183,15 @@ def test_nothing_is_written_while_lemond_is_well() -> None:
     first = host.watch
     host.look(Link.UP)
     assert host.watch is first
+
+
+@pytest.mark.parametrize(("operating", "looks"), [(False, 1), (True, 0)])
+def test_drift_asks_a_silent_lemond_once_more_unless_hal0_works_on_it(operating: bool, looks: int) -> None:
+    host = hanging()
+    host.store.recorded = Recorded(link=Link.BUSY, link_since=host.clock().wall - 1000.0)
+    if operating:
+        host.store.save_operation(operation(started=host.clock.tick))
+    lemond = CountedLemond(host.clock)
+    lemond.link = Link.BUSY
+    check(lemond, Folder(), host.store, host.clock, {}, host.dog)
+    assert (lemond.looks, host.restarts) == (looks, looks)
