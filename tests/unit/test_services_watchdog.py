@@ -188,7 +188,7 @@ def test_nothing_is_written_while_lemond_is_well() -> None:
 @pytest.mark.parametrize(("operating", "looks"), [(False, 1), (True, 0)])
 def test_drift_asks_a_silent_lemond_once_more_unless_hal0_works_on_it(operating: bool, looks: int) -> None:
     host = hanging()
-    host.store.recorded = Recorded(link=Link.BUSY, link_since=host.clock().wall - 1000.0)
+    host.store.recorded = Recorded(residency=HELD.residency, link=Link.BUSY, link_since=host.clock().wall - 635.0)
     if operating:
         host.store.save_operation(operation(started=host.clock.tick))
     lemond = CountedLemond(host.clock)
