@@ -145,6 +145,10 @@ class MemoryStates:
         with self._lock:
             self.evidence[evidence.model, evidence.kind] = evidence
 
+    def forget_evidence(self, model: str) -> None:
+        with self._lock:
+            self.evidence = {key: one for key, one in self.evidence.items() if one.model != model}
+
     def keep_findings(self, kind: str, found: Mapping[str, str], now: Moment, source: str) -> list[Entry]:
         self._findings = [{"kind": kind, "key": key, "text": text, "since": now.wall} for key, text in found.items()]
         return [Entry(now.wall, kind, text, "warning", source) for text in found.values()]

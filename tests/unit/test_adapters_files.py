@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +69,9 @@ def test_files_of_other_names_are_no_slots(files: SlotFiles, folder: Path, name:
         (b'type = "llm"\nname = "other"', "'name' says 'other'"),
         (b'type = "llm"\nllamacpp_args = "--port 1"', "--port is set by hal0"),
         (b"\x00", "Invalid"),
+        (b"x = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
     ],
-    ids=["cut-off", "empty", "unknown-key", "twice", "not-utf8", "bom", "other-name", "reserved", "nul"],
+    ids=["cut-off", "empty", "unknown-key", "twice", "not-utf8", "bom", "other-name", "reserved", "nul", "deep"],
 )
 def test_a_broken_file_breaks_only_its_own_slot_and_says_why(
     files: SlotFiles, folder: Path, text: bytes, problem: str
@@ -85,6 +90,33 @@ def test_a_file_that_cannot_be_read_breaks_only_its_own_slot(files: SlotFiles, f
     (folder / "good.toml").write_text('type = "llm"')
     assert [type(one) for one in files.all()] == [Broken, SlotConfig, Broken]
     assert files.definition("dir") == {}
+    assert files.etag("dir") is None
+
+
+@contextmanager
+def locked_away(file: Path) -> Iterator[None]:
+    """Nobody may read the file meanwhile, not even root, who is somebody else for so long."""
+    was_root = os.geteuid() == 0
+    file.chmod(0)
+    if was_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
+        file.chmod(0o644)
+
+
+def test_a_file_that_may_be_read_again_is_a_slot_again_though_its_content_stayed() -> None:
+    with tempfile.TemporaryDirectory() as there:
+        folder = Path(there)
+        folder.chmod(0o755)
+        (folder / "a.toml").write_text('type = "llm"')
+        files = SlotFiles(folder)
+        with locked_away(folder / "a.toml"):
+            assert isinstance(files.all()[0], Broken)
+        assert isinstance(files.all()[0], SlotConfig)
 
 
 def test_a_mended_file_is_a_slot_again(files: SlotFiles, folder: Path) -> None:
@@ -164,6 +196,12 @@ def test_a_broken_file_can_be_written_over(files: SlotFiles, folder: Path, text:
 def test_every_text_survives_being_written(files: SlotFiles, value: str) -> None:
     files.write("a", {"type": "llm", "system_prompt": value})
     assert files.definition("a") == {"type": "llm", "system_prompt": value}
+
+
+def test_a_key_that_is_nothing_is_not_written(files: SlotFiles) -> None:
+    files.write("a", {"type": "llm", "ctx_size": 5})
+    files.write("a", {"type": "llm", "ctx_size": None})
+    assert files.definition("a") == {"type": "llm"}
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "", "A", "a\n", "..", "a.b"], ids=ascii)
@@ -273,6 +311,10 @@ def test_the_key_of_lemond_comes_from_the_environment_or_a_file(tmp_path: Path) 
     assert lemonade_key({"HAL0_LEMONADE_KEY_FILE": str(tmp_path / "key")}) == "secret"
     assert lemonade_key({"HAL0_LEMONADE_KEY": "k", "HAL0_LEMONADE_KEY_FILE": "/nowhere"}) == "k"
     assert lemonade_key({}) is None
+
+
+def test_the_end_of_a_line_is_no_part_of_the_key() -> None:
+    assert lemonade_key({"HAL0_LEMONADE_KEY": "k\n"}) == "k"
 
 
 def test_a_start_of_lemond_is_told_by_the_link_systemd_keeps(tmp_path: Path) -> None:

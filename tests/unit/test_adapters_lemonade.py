@@ -225,6 +225,13 @@ def test_the_backends_of_a_real_host_are_read(client: LemonadeClient, wire: resp
     assert client.installed_backends("llamacpp") <= {"cpu", "vulkan", "rocm", "cuda", "metal", "system"}
 
 
+def test_a_null_in_place_of_a_list_is_an_empty_one(client: LemonadeClient, wire: responses.RequestsMock) -> None:
+    wire.get(f"{URL}/v1/models", json={"data": None})
+    wire.get(f"{URL}/v1/system-info", json={"recipes": None})
+    assert client.models() == []
+    assert client.installed_backends("llamacpp") == frozenset()
+
+
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b"<html>"])
 def test_an_answer_that_says_nothing_is_nothing(
     client: LemonadeClient, wire: responses.RequestsMock, body: bytes

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hal0app.adapters.store import BUSY_TIMEOUT_MS, Store
-from hal0app.core.clock import NEVER
+from hal0app.core.clock import NEVER, Moment
 from hal0app.core.journal import Entry, of_operation
 from hal0app.core.operation import Cause, Evidence, Status
 from hal0app.core.reasons import Reason
@@ -20,8 +20,8 @@ from hal0app.core.reconcile import Past
 from hal0app.core.residency import Link
 from hal0app.core.settings import Retention
 from hal0app.core.settlement import Outcome, settle
-from hal0app.core.slot import State
-from tests.unit.fakes import Asking, at, operation, resident, seen, slot
+from hal0app.core.slot import State, options_key
+from tests.unit.fakes import WALL, Asking, at, operation, resident, seen, slot
 
 RETENTION = Retention(journal=100, operations=100)
 
@@ -143,6 +143,15 @@ def test_an_operation_is_read_back_as_it_was(store: Store, other: Store) -> None
     assert other.past(at(10)).operations == (ended,)
 
 
+def test_an_error_cut_inside_a_character_is_stored_without_its_half(store: Store) -> None:
+    failed = operation(finished=11.0, error_code="x", error_message="cut \ud83d")
+    store.save_operation(failed, [of_operation(failed, at(11))])
+    found = store.operation(failed.id)
+    assert found is not None
+    assert found.error_message == "cut ?"
+    assert len(store.journal()) == 1
+
+
 def test_a_heartbeat_moves_only_a_running_operation(store: Store) -> None:
     running, done = operation(id="a", started=1), operation(id="b", started=1, finished=2.0, heartbeat=2.0)
     for one in (running, done):
@@ -171,7 +180,38 @@ def test_the_latest_evidence_of_its_kind_is_kept(store: Store, other: Store) -> 
     assert store.past(at(3)).evidence == (Evidence("m", "crashed", at(2), {"proof": "b"}),)
 
 
+def test_all_evidence_about_a_model_is_forgotten_and_none_about_another(store: Store, other: Store) -> None:
+    for model, kind in (("m", "crashed"), ("m", "crash_loop"), ("n", "crashed")):
+        store.save_evidence(Evidence(model, kind, at(1)))
+    other.forget_evidence("m")
+    assert [(one.model, one.kind) for one in store.past(at(2)).evidence] == [("n", "crashed")]
+
+
+def test_the_load_that_ended_last_counts_though_the_wall_clock_was_set_back(store: Store) -> None:
+    failed = operation("load", "m", 10, finished=11.0, error_code="model.load_failed", options=options_key(slot()))
+    store.save_operation(replace(failed, started=Moment(10, WALL + 3600)))
+    store.save_operation(operation("load", "m", 20, finished=21.0, options=options_key(slot())))
+    look(store, 22, "m")
+    look(store, 30)
+    assert store.past(at(31)).recorded.records["primary"].state is State.OFFLINE
+
+
 # -- several processes
+
+
+def test_processes_that_open_a_new_file_at_once_all_get_it(path: Path) -> None:
+    start = threading.Barrier(4)
+
+    def opened() -> None:
+        start.wait(20)
+        mine = Store(path, RETENTION)
+        try:
+            look(mine, 5)
+        finally:
+            mine.close()
+
+    for one in [Asking(opened) for _ in range(4)]:
+        one.result()
 
 
 def test_a_change_decided_on_an_outdated_record_is_refused(store: Store, other: Store) -> None:
@@ -213,6 +253,23 @@ def test_whoever_sees_an_eviction_first_writes_it_and_the_other_writes_nothing(
     assert look(two, 10.5).empty
     assert look(two, 9.5, "m", now=11).empty, "an older look must not bring it back"
     assert len(store.journal()) == 1
+
+
+def test_a_look_that_was_settled_late_loses_to_a_later_look_of_another_process(store: Store, other: Store) -> None:
+    look(store, 5)
+    look(other, 10.06, "m")
+    assert look(store, 10.00, now=10.05).empty
+    assert store.past(at(11)).recorded.records["primary"].state is State.READY
+
+
+def test_a_heartbeat_that_overtakes_a_look_says_that_somebody_works(store: Store) -> None:
+    look(store, 5)
+    running = operation("load", "m", 6)
+    store.save_operation(running)
+    look(store, 7)
+    store.heartbeat(running.id, at(11.001))
+    look(store, 10.9, now=11.0)
+    assert store.past(at(12)).recorded.records["primary"].state is State.STARTING
 
 
 def test_two_processes_at_once_lose_no_change_and_tell_every_event_once(store: Store, other: Store) -> None:
@@ -296,9 +353,29 @@ def test_after_a_reboot_an_operation_that_ran_runs_no_more(rebooted: Reboot) -> 
     assert store.past(at(31)).recorded.records["primary"].state is State.OFFLINE
 
 
-def test_after_a_reboot_a_failed_load_still_speaks_against_its_slot(rebooted: Reboot) -> None:
-    from hal0app.core.slot import options_key
+def test_after_a_reboot_an_operation_does_not_run_again_once_the_clock_comes_to_its_start(rebooted: Reboot) -> None:
+    def load_when_the_power_fails(store: Store) -> None:
+        look(store, 400)
+        store.save_operation(operation("load", "m", 500))
 
+    store = rebooted(load_when_the_power_fails)
+    for tick in (30, 499, 505):
+        look(store, tick)
+        assert store.past(at(tick + 1)).recorded.records["primary"].state is State.OFFLINE
+
+
+def test_after_a_reboot_an_old_wipe_explains_no_departure(rebooted: Reboot) -> None:
+    def wipe(store: Store) -> None:
+        look(store, 90_000, "m")
+        lost = {"error_code": "model.load_failed", "error_message": "old", "result": {"victims": ["m"]}}
+        store.save_operation(operation("load", "n", 80_000, finished=80_001.0, **lost))
+
+    store = rebooted(wipe)
+    look(store, 30)
+    assert store.past(at(31)).recorded.records["primary"].reason is Reason.LEMOND_RESTARTED
+
+
+def test_after_a_reboot_a_failed_load_still_speaks_against_its_slot(rebooted: Reboot) -> None:
     failed = operation("load", "m", 90_000, finished=90_001.0, error_code="x", options=options_key(slot()))
     store = rebooted(lambda store: store.save_operation(failed))
     look(store, 30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -183,6 +184,24 @@ def test_a_reset_before_the_head_is_unreached() -> None:
         answer(talk)
 
 
+@contextmanager
+def out_of_files() -> Iterator[None]:
+    """This process can open nothing meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_out_of_files_says_nothing_of_the_other_side() -> None:
+    with serving(saying()) as server:
+        made = call(server.url)
+        with out_of_files(), pytest.raises(Broken, match="no connection could be made"):
+            made.reply()
+
+
 # -- there, and then not
 
 
@@ -288,6 +307,36 @@ def test_a_call_in_the_middle_of_a_body_of_known_length_can_be_aborted() -> None
     aborted(held(waiting, OK + b"Content-Length: 10\r\n\r\nhello"), waiting, read=True)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        CHUNKED[:-2] + b"Connection: close\r\n\r\n5\r\nhello\r\n",
+        OK + b"Connection: close\r\nContent-Length: 10\r\n\r\nhello",
+        OK + b"\r\nhello",
+    ],
+    ids=["chunked", "length", "close-delimited"],
+)
+def test_a_body_that_is_to_end_with_its_connection_can_be_aborted_while_it_is_read(said: bytes) -> None:
+    waiting, reading = threading.Event(), threading.Event()
+    with serving(held(waiting, said)) as server:
+        made = call(server.url)
+
+        def run() -> None:
+            reply = made.reply()
+            try:
+                for _ in reply.chunks():
+                    reading.set()
+            finally:
+                reply.close()
+
+        asking = Asking(run)
+        assert reading.wait(20)
+        made.abort()
+        with pytest.raises(Aborted):
+            asking.result(10)
+        assert server.ended.wait(20), "the server still has its connection"
+
+
 def test_closing_a_reply_in_the_middle_ends_the_connection() -> None:
     waiting = threading.Event()
     with serving(held(waiting, CHUNKED + b"5\r\nhello\r\n")) as server:
@@ -352,6 +401,33 @@ def test_an_empty_body_has_a_length() -> None:
 def test_a_body_of_unknown_length_goes_chunked() -> None:
     sent = heard(method="POST", body=iter([b"ab", b"cde"]))
     assert sent.endswith(b"\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n")
+
+
+def test_an_empty_piece_does_not_end_an_upload() -> None:
+    sent = heard(method="POST", body=iter([b"ab", b"", b"cd"]))
+    assert sent.endswith(b"\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+
+
+def test_an_answer_that_comes_before_the_upload_is_through_is_read() -> None:
+    said = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+    assert answer(saying(said), method="POST", body=b"x" * (8 << 20)) == (413, b"no")
+
+
+def test_an_upload_whose_own_source_breaks_off_says_nothing_of_the_other_side() -> None:
+    def upload() -> Iterator[bytes]:
+        yield b"x"
+        raise ConnectionResetError("the client left")
+
+    with serving(saying()) as server:
+        made = call(server.url, method="POST", body=upload())
+        with pytest.raises(Aborted):
+            made.reply()
+        made.close()
+
+
+def test_a_path_that_cannot_be_sent_is_broken() -> None:
+    with pytest.raises(Broken):
+        answer(saying(), path="/v1/models/café")
 
 
 def test_a_body_of_told_length_goes_as_it_is() -> None:

@@ -14,7 +14,7 @@ from hal0app.core.operation import Cause, Evidence, Operation
 from hal0app.core.reasons import Reason, message
 from hal0app.core.reconcile import Recorded, Transition, reconcile
 from hal0app.core.residency import Link, Observation
-from hal0app.core.slot import TRANSITIONS, UP, Broken, Record, State, options_key
+from hal0app.core.slot import TRANSITIONS, UP, Broken, Record, State, guard, options_key
 from hal0app.core.slot_config import SlotConfig
 from tests.unit.fakes import at, operation, resident, seen, slot
 
@@ -188,6 +188,13 @@ def test_what_hal0_did_itself_is_a_better_reason_than_what_else_could_explain_it
     assert told.reason is Reason.OPERATOR
 
 
+@pytest.mark.parametrize("code", ["lemonade.unavailable", "system.internal"])
+def test_a_reload_that_failed_for_no_fault_of_the_model_leaves_the_slot_evicted_once(code: str) -> None:
+    starting = recorded(state=State.STARTING, residency=seen(10), loads=1, evictions=1)
+    told = one_after(seen(21), starting, [failure(error_code=code)])
+    assert (told.state, told.reason, told.evictions) == (State.OFFLINE, Reason.EVICTED, 1)
+
+
 # -- silence
 
 
@@ -216,7 +223,28 @@ def test_a_load_of_our_own_shows_even_while_lemond_is_silent() -> None:
     assert (told.state, told.message) == (State.STARTING, "loading m")
 
 
+def test_the_victims_of_a_failed_load_are_told_of_it_also_after_a_silence() -> None:
+    lost = operation("load", "n", finished=15.0, error_code="x", error_message="no memory", result={"victims": ["m"]})
+    told = one_after(seen(30), recorded(link=Link.BUSY, stale_since=20.0), [lost])
+    assert (told.reason, told.stale_since) == (Reason.NUCLEAR, None)
+
+
+def test_a_slot_that_is_given_another_model_during_a_silence_is_not_ready() -> None:
+    told = one_after(seen(20, link=Link.BUSY), it=slot(model="n"))
+    assert (told.state, told.reason, told.model) == (State.OFFLINE, Reason.NEVER_LOADED, "n")
+
+
+def test_a_slot_that_is_turned_on_during_a_silence_serves() -> None:
+    off = recorded(state=State.OFFLINE, reason=Reason.DISABLED, message=message(Reason.DISABLED))
+    assert guard("serve", one_after(seen(20, link=Link.BUSY), off)) is None
+
+
 # -- adoption, definitions
+
+
+def test_a_slot_that_is_given_another_model_has_not_lost_one() -> None:
+    told = one_after(seen(20), it=slot(model="n"))
+    assert (told.reason, told.model, told.evictions) == (Reason.NEVER_LOADED, "n", 0)
 
 
 @pytest.mark.parametrize("state", [State.OFFLINE, State.ERROR, State.STARTING, State.UNLOADING])
@@ -315,6 +343,12 @@ def test_other_options_of_serving_do_not_clear_an_error() -> None:
     assert one_after(seen(30), error, [failure()], it=slot(priority=1, wait_s=3.0)).state is State.ERROR
 
 
+def test_an_unload_does_not_clear_an_error() -> None:
+    error = recorded(state=State.ERROR, reason=Reason.LOAD_FAILED, residency=seen(10))
+    unloaded = operation("unload", started=30, finished=31.0, cause=Cause("operator", "ann"))
+    assert one_after(seen(40), error, [unloaded, failure()]).state is State.ERROR
+
+
 def test_residency_clears_an_error() -> None:
     error = recorded(state=State.ERROR, reason=Reason.LOAD_FAILED)
     assert one_after(seen(30, "m"), error, [failure()]).state is State.READY
@@ -338,6 +372,12 @@ def test_a_load_and_an_eviction_are_counted_once_each() -> None:
             previous = Recorded({"primary": change.after}, look)
             total.append((change.after.loads, change.after.evictions))
     assert total == [(0, 0), (1, 0), (1, 1), (2, 1)]
+
+
+def test_an_unload_that_failed_leaves_the_slot_ready_and_counts_no_load() -> None:
+    busy = operation("unload", finished=15.0, error_code="slot.loading")
+    told = one_after(seen(20, "m"), recorded(state=State.UNLOADING), [busy])
+    assert (told.state, told.loads) == (State.READY, 1)
 
 
 # -- laws

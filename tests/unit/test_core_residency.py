@@ -68,10 +68,13 @@ def test_an_older_answer_names_the_list_loaded() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [{}, {"all_models_loaded": None}, {"all_models_loaded": {}}, {"status": "ok"}, {"error": "no"}],
+    [
+        *({}, {"all_models_loaded": None}, {"all_models_loaded": {}}, {"status": "ok"}, {"error": "no"}),
+        *([], None, "ok", {"loaded": ["m"]}, {"all_models_loaded": [{"model_name": "m"}, None]}),
+    ],
     ids=str,
 )
-def test_an_answer_without_a_list_is_no_residency(payload: dict[str, Any]) -> None:
+def test_an_answer_without_a_list_of_models_is_no_residency(payload: Any) -> None:
     with pytest.raises(ValueError, match="no list"):
         read_health(at(1), payload)
 
@@ -81,6 +84,12 @@ def test_nulls_are_read_as_absent() -> None:
     told = read_health(at(1), {"all_models_loaded": [row], "max_models": None})
     assert told.resident("m") == Resident("m")
     assert told.capacity == {}
+
+
+@pytest.mark.parametrize("options", ["x", [], 5])
+def test_options_of_another_form_are_read_as_absent(options: Any) -> None:
+    told = read_health(at(1), {"all_models_loaded": [{"model_name": "m", "recipe_options": options}]})
+    assert told.resident("m") == Resident("m")
 
 
 @pytest.mark.parametrize("link", [Link.BUSY, Link.DOWN])
@@ -140,6 +149,11 @@ def test_another_type_is_no_rival() -> None:
     look = seen(1, resident("a"), resident("e", type="embedding"), capacity={"llm": 2, "embedding": 1})
     assert chosen(look) == []
     assert chosen(look, type_="embedding") == ["e"]
+
+
+def test_an_unmetered_model_is_no_rival() -> None:
+    look = seen(1, resident("cloud", pool="unmetered", recipe="cloud"), resident("a"), capacity={"llm": 2})
+    assert chosen(look) == []
 
 
 def test_the_model_itself_is_no_rival() -> None:

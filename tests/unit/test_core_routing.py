@@ -43,6 +43,7 @@ NOBODY = [
     *[("POST", one) for one in ("LOAD", "load/", " load", "load ", "load;x", "./load", "../load", "audio/../load")],
     *[("POST", one) for one in ("audio/speech/", "audio/speech/x", "tokenize/../internal/set", "%6coad", "//load")],
     *[("GET", one) for one in ("..", ".", "../internal/config", "health/../internal/config", "modelsx", "xmodels/m")],
+    *[("GET", one) for one in ("models/..", "models/a/../b", "models/../../internal/config")],
     *[("DELETE", "health"), ("get", "health"), ("TRACE", "health"), ("", "health")],
     *[("HEAD", "audio/speech"), ("HEAD", "tokenize"), ("PUT", "tokenize")],
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ from hal0app.core.schema import SchemaError
 from hal0app.core.settings import ENVIRONMENT, Settings, from_environment, merge, read_settings
 from hal0app.core.slot_config import SlotConfig, read_slot
 from hal0app.core.slot_type import TYPE_OF_LABEL, SlotType, type_of_labels
+
+RECORDED = Path(__file__).resolve().parents[1] / "data" / "lemond"
 
 # -- slots
 
@@ -92,6 +96,7 @@ REFUSED = [
     ({"type": "llm", "queue": -1}, "queue", ">= 0"),
     ({"type": "llm", "wait_s": 0}, "wait_s", "> 0"),
     ({"type": "llm", "wait_s": float("nan")}, "wait_s", "> 0"),
+    *[({"type": "llm", "wait_s": seconds}, "wait_s", "<= 86400") for seconds in (float("inf"), 1e300, 1e11)],
     ({"type": "llm", "port": 65536}, "port", "<= 65535"),
     ({"type": "llm", "port": -1}, "port", ">= 0"),
     ({"type": "llm", "on_evict": "never"}, "on_evict", "'on_evict': "),
@@ -133,6 +138,19 @@ def test_a_definition_is_not_changed_by_reading_it() -> None:
 def test_a_reserved_flag_is_refused_by_name_in_every_spelling(flag: str, form: str) -> None:
     with pytest.raises(SchemaError, match="is set by hal0 or Lemonade"):
         read_slot("a", {"type": "llm", "llamacpp_args": form.format(flag)})
+
+
+def test_every_flag_that_lemond_sets_itself_is_reserved() -> None:
+    said = json.loads((RECORDED / "b14_load_bad_args.json").read_text())["response"]["body"]["error"]["message"]
+    told = set(said.partition("Reserved arguments: ")[2].split(", "))
+    assert "--no-mmproj-auto" in told
+    assert told <= RESERVED
+
+
+@pytest.mark.parametrize(("written", "flag"), [("--ctx_size 5", "--ctx-size"), ("--no_mmproj=1", "--no-mmproj")])
+def test_a_reserved_flag_written_with_underscores_is_refused_too(written: str, flag: str) -> None:
+    with pytest.raises(SchemaError, match=f"{flag} is set by hal0 or Lemonade"):
+        read_slot("a", {"type": "llm", "llamacpp_args": written})
 
 
 def test_all_reserved_flags_are_named_at_once() -> None:
@@ -216,6 +234,7 @@ def test_reading_settings_gives_settings_or_a_schema_error_whatever_is_written(d
         ({"observer": {"period_s": 0}}, "observer.period_s", "> 0"),
         ({"retention": {"journal": 99}}, "retention.journal", ">= 100"),
         ({"server": {"max_body_mb": 0}}, "server.max_body_mb", ">= 1"),
+        ({"lemonade": {"url": "localhost:13305"}}, "lemonade", "is not an address like http://127.0.0.1:13305"),
     ],
     ids=lambda value: ascii(value)[:40] if isinstance(value, dict) else None,
 )
@@ -247,7 +266,7 @@ def test_the_environment_overrides_what_it_names() -> None:
 
 
 def test_every_variable_names_a_key_that_exists() -> None:
-    for variable, (section, key) in ENVIRONMENT.items():
+    for section, key in ENVIRONMENT.values():
         assert hasattr(getattr(Settings(), section), key)
 
 
@@ -256,7 +275,9 @@ def test_an_empty_variable_is_an_unset_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "80a", "-1", "8.0", " 80", "0x50", "٨٠", "\uff18\uff10", "1e3", "+80", "8_0"], ids=ascii
+    "text",
+    ["x", "80a", "-1", "8.0", " 80", "0x50", "٨٠", "\uff18\uff10", "1e3", "+80", "8_0", "9" * 5000],
+    ids=lambda text: ascii(text)[:20],
 )
 def test_a_port_that_is_no_number_is_an_error_that_names_the_variable(text: str) -> None:
     with pytest.raises(SchemaError, match="HAL0_PORT is ") as problem:

@@ -108,6 +108,8 @@ def test_an_error_event_is_known_by_its_error(text: str, error: dict[str, Any] |
         ({"type": "invalid_request"}, False),
         ({"type": "model_not_found"}, False),
         ({"message": "model_not_loaded"}, False),
+        ({"type": ["model_not_loaded"]}, False),
+        ({"code": {"model_not_loaded": 1}}, False),
         ({}, False),
     ],
 )

@@ -133,6 +133,34 @@ def test_stopping_tells_everybody_who_waits(house: House) -> None:
         assert problem.value.code == "system.stopping"
 
 
+def test_a_request_after_the_stop_is_told_at_once(house: House) -> None:
+    house.control.stop()
+    with pytest.raises(Hal0Error) as problem:
+        lease(house)
+    assert problem.value.code == "system.stopping"
+    assert house.leases.waiting("m") == 0
+
+
+def test_a_job_that_was_queued_at_the_stop_ends_with_it() -> None:
+    house = House(slot())
+    job = house.control.load(Want("m", slot()), "ann")
+    house.control.stop()
+    house.control.run()
+    with pytest.raises(Hal0Error) as problem:
+        job.wait(0)
+    assert problem.value.code == "system.stopping"
+    assert house.lemond.calls == []
+
+
+def test_an_act_under_way_ends_when_nobody_looks_any_more() -> None:
+    house = House(slot())
+    house.observer.step()
+    house.observer.stop()
+    with pytest.raises(Hal0Error) as problem:
+        house.acts.load("id", "m", slot(), Cause(), wait_s=20)
+    assert problem.value.code == "system.stopping"
+
+
 def test_a_fault_of_our_own_does_not_end_the_worker(house: House) -> None:
     house.lemond.failures["m"] = ZeroDivisionError()
     with pytest.raises(Hal0Error) as problem:
@@ -242,6 +270,17 @@ def test_a_failed_load_records_whom_it_took_along(house: House) -> None:
     (told,) = house.store.told("slot.load")
     assert told.data["victims"] == ["n", "o"]
     assert told.level == "error"
+
+
+def test_a_slot_whose_model_was_wiped_by_a_failed_load_says_which(house: House) -> None:
+    house.lemond.capacity = {"llm": 2}
+    house.lemond.put("m")
+    house.look()
+    house.lemond.failures["n"], house.lemond.wipes = REFUSED, True
+    with pytest.raises(Hal0Error):
+        lease(house, "n")
+    eventually(lambda: house.reason() == "nuclear")
+    assert "loading n failed" in house.observer.snapshot.record("primary").message
 
 
 def test_a_lemond_that_went_away_in_a_load_is_no_fault_of_the_model(house: House) -> None:
@@ -434,6 +473,15 @@ def test_a_swap_unloads_the_old_loads_the_new_and_is_kept(house: House) -> None:
     assert job.wait(20)
     assert kept == ["o"]
     assert house.lemond.calls[1:] == [("unload", "m"), ("load", "o")]
+
+
+def test_swaps_of_one_slot_to_different_models_are_different_jobs(house: House) -> None:
+    house.lemond.gate.clear()
+    (one, _), (two, _) = swapped(house, "n"), swapped(house, "o")
+    assert one is not two
+    house.lemond.gate.set()
+    assert one.wait(20)
+    assert two.wait(20)
 
 
 def test_a_swap_to_a_model_that_does_not_load_brings_the_old_one_back(house: House) -> None:

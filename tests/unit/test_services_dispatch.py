@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -87,6 +88,14 @@ def test_a_body_that_names_the_model_already_is_not_touched(house: House) -> Non
     sent = request({"model": "m"})
     house.dispatch.serve(BY_NAME["chat/completions"], sent, FakeClient()).close()
     assert house.upstream.sent[0][4] is sent.body
+
+
+def test_half_a_character_in_a_prompt_passes_as_it_came(house: House) -> None:
+    raw = b'{"model":"primary","messages":[{"role":"user","content":"cut \\ud83d"}]}'
+    payload = json.loads(raw)
+    ask = Ask("POST", "chat/completions", [], raw, payload)
+    house.dispatch.serve(BY_NAME["chat/completions"], ask, FakeClient()).close()
+    assert json.loads(house.upstream.sent[0][4]) == {**payload, "model": "m"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +201,18 @@ def test_a_fault_of_our_own_gives_the_lease_back(house: House) -> None:
     assert house.leases.in_flight("m") == 0
 
 
+def test_an_answer_that_cannot_be_closed_gives_its_lease_back(house: House) -> None:
+    class Stuck(FakeReply):
+        def close(self) -> None:
+            raise OSError("reset")
+
+    house.upstream.script = [Stuck()]
+    answer = serve(house)
+    with suppress(OSError):
+        answer.close()
+    assert house.leases.in_flight("m") == 0
+
+
 # -- replays
 
 
@@ -230,6 +251,13 @@ def test_a_refused_backend_is_proof_of_a_crash(house: House) -> None:
     house.upstream.script = [lose, FakeReply()]
     serve(house).close()
     assert ("m", "crashed") in house.store.evidence
+
+
+def test_an_answer_that_breaks_off_on_its_way_through_lemond_proves_no_crash(house: House) -> None:
+    house.upstream.script = [BrokenOff("cut"), FakeReply()]
+    serve(house, "through").close()
+    assert len(house.upstream.sent) == 2
+    assert house.store.evidence == {}
 
 
 def test_a_backend_that_lemond_still_believes_in_is_loaded_anew(house: House) -> None:

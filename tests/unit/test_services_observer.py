@@ -189,6 +189,16 @@ def test_a_model_not_on_the_list_is_asked_for(catalogue: Catalogue, lemond: Fake
     assert "new" in {one.id for one in catalogue.known()}
 
 
+def test_a_list_that_is_due_is_read_once_by_the_first_who_looks_for_a_model(
+    catalogue: Catalogue, lemond: FakeLemond, clock: HandClock
+) -> None:
+    catalogue.models()
+    clock.pass_s(KEEP_S + 1)
+    for _ in range(3):
+        assert catalogue.find("m") is not None
+    assert lemond.asked == ["*", "*"]
+
+
 def test_a_model_that_was_deleted_is_forgotten(catalogue: Catalogue, lemond: FakeLemond, clock: HandClock) -> None:
     catalogue.models()
     del lemond.rows["m"]

@@ -1,0 +1,86 @@
+"""services/slots: what becomes of the slots and their models when people handle them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hal0app.core.operation import Evidence, Kind, Operation, Status
+from hal0app.core.slot import options_key
+from tests.unit.fakes import House, at, slot
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with House(slot("a", "m", default=True), slot("b", "m"), slot("c", "n")).running() as made:
+        made.lemond.put("m")
+        made.lemond.put("n")
+        made.look()
+        yield made
+
+
+def operations(house: House, kind: Kind) -> list[Operation]:
+    return [one for one in house.store.operations.values() if one.kind is kind]
+
+
+# -- definitions
+
+
+def test_a_null_in_a_new_slot_is_a_key_that_was_not_given(house: House) -> None:
+    made = house.slots.create({"name": "new", "type": "llm", "default": True, "ctx_size": None})
+    assert (made.slot.name, made.config and made.config.ctx_size) == ("new", None)
+    assert house.folder.definitions["new"] == {"type": "llm", "default": True}
+    assert house.folder.definitions["a"]["default"] is False
+
+
+# -- unloads
+
+
+def test_a_model_that_another_slot_has_too_stays_loaded_and_the_journal_says_for_whom(house: House) -> None:
+    assert house.slots.unload("a", "ann").wait(20)
+    assert house.lemond.calls == []
+    assert "m" in house.lemond.held
+    (kept,) = operations(house, Kind.KEEP)
+    assert (kept.slot, kept.model, kept.status, kept.result) == ("a", "m", Status.DONE, {"kept_for": ["b"]})
+    assert (kept.cause.reason, kept.cause.who) == ("operator", "ann")
+    (told,) = house.store.told("slot.keep")
+    assert (told.slot, told.model) == ("a", "m")
+    house.look()
+    assert (house.state("a"), house.state("b")) == ("ready", "ready")
+
+
+def test_a_forced_unload_takes_the_model_from_every_slot_that_has_it(house: House) -> None:
+    assert house.slots.unload("a", "ann", force=True).wait(20)
+    assert house.lemond.calls == [("unload", "m")]
+    assert operations(house, Kind.KEEP) == []
+    house.look()
+    assert (house.reason("a"), house.reason("b"), house.state("c")) == ("operator", "operator", "ready")
+
+
+def test_a_model_of_one_slot_alone_is_unloaded_without_force(house: House) -> None:
+    assert house.slots.unload("c", "ann").wait(20)
+    assert house.lemond.calls == [("unload", "n")]
+
+
+def test_a_slot_that_is_turned_off_does_not_keep_a_model_loaded(house: House) -> None:
+    house.folder.put(slot("b", "m", enabled=False))
+    house.look()
+    assert house.slots.unload("a", "ann").wait(20)
+    assert house.lemond.calls == [("unload", "m")]
+
+
+# -- failures
+
+
+def test_a_slot_that_is_cleared_forgets_what_was_proven_against_its_model_for_good(house: House) -> None:
+    for model in ("m", "n"):
+        proof = {"options": options_key(slot()), "count": 4}
+        house.store.save_evidence(Evidence(model, "crash_loop", at(15), proof))
+    house.look()
+    assert (house.reason("a"), house.reason("c")) == ("crash_loop", "crash_loop")
+    assert house.slots.clear("a", "ann").record.state == "ready"
+    assert set(house.store.evidence) == {("n", "crash_loop")}
+    assert house.slots.restart("a", "ann").wait(20)
+    house.look()
+    assert (house.state("a"), house.state("b"), house.reason("c")) == ("ready", "ready", "crash_loop")
