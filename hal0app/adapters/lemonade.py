@@ -60,7 +60,9 @@ class LemonadeClient:
 
     def models(self) -> list[dict[str, Any]]:
         """The rows of `/v1/models`: what is downloaded."""
-        rows = self._call("GET", "/v1/models", READ_S).get("data") or []
+        rows = self._call("GET", "/v1/models", READ_S).get("data")
+        if not isinstance(rows, list):
+            return []
         return [row for row in rows if isinstance(row, dict) and row.get("id")]
 
     def model(self, model: str) -> dict[str, Any] | None:

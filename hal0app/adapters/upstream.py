@@ -15,7 +15,7 @@ SILENCE_S = 900.0  # the longest gap between two bytes: a prefill of a long prom
 READ_BYTES = 65536
 
 # Nobody listens at the address.
-ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError, socket.gaierror)
+ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError)
 
 # Only these say that nobody is there; every other failure says nothing about the backend.
 GONE = (http.client.RemoteDisconnected, ConnectionRefusedError, ConnectionResetError, BrokenPipeError)
@@ -70,6 +70,9 @@ class HttpCall:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
                 self._send()
             return HttpReply(self, self._connection.getresponse())
+        except Aborted:
+            self.close()
+            raise
         except TimeoutError as late:
             raise self._failure(Silent(str(late))) from late
         except http.client.HTTPException as problem:
@@ -80,7 +83,9 @@ class HttpCall:
     def _connect(self) -> None:
         try:
             self._connection.connect()
-        except ABSENT as problem:
+        except (*ABSENT, socket.gaierror) as problem:
+            if isinstance(problem, socket.gaierror) and problem.errno != socket.EAI_NONAME:
+                raise self._failure(Broken(f"the name could not be looked up: {problem}")) from problem
             raise self._failure(Unreached(repr(problem))) from problem
         except OSError as problem:
             raise self._failure(Broken(f"no connection could be made: {problem}")) from problem
