@@ -422,7 +422,6 @@ def test_an_upload_whose_own_source_breaks_off_says_nothing_of_the_other_side() 
         made = call(server.url, method="POST", body=upload())
         with pytest.raises(Aborted):
             made.reply()
-        made.close()
 
 
 def test_a_path_that_cannot_be_sent_is_broken() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from hal0app.cli.client import Event, read_events, address, segment
+from hal0app.cli.client import Event, address, read_events, segment
 from hal0app.cli.printing import as_text, print_table
 from hal0app.cli.slots import read_pairs
 from hal0app.core.download import read_download
