@@ -34,6 +34,19 @@ def app(tiny: Engine) -> Iterator[App]:
         yield running
 
 
+def test_a_broken_model_is_refused_by_hal0_and_nobody_is_evicted(app: App, tiny: Engine) -> None:
+    made = app.post("/api/slots", {"name": "bad", "type": "llm", "model": "broken"})
+    assert made.status_code == 201, made.text
+
+    refused = app.post("/api/slots/bad/load?wait=true")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model.corrupt"), refused.text
+    assert app.slot_is("bad", "error", "refused")
+    assert pins(tiny) == HOLDING
+    assert {app.slot(name)["evictions"] for name in SLOTS} == {0}
+    assert app.journal(kind="evict.nuclear") == []
+
+
 def pins(engine: Engine) -> dict[str, bool]:
     return {name: entry["pinned"] for name, entry in engine.residents().items()}
 
