@@ -254,12 +254,19 @@ def test_the_journal_is_followed_across_a_restart_of_hal0_without_losing_or_repe
             assert next(lines)["message"] == "slot three was created"
 
 
+def hear_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes them, and all they start, deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def following(app: App) -> Iterator[Iterator[dict[str, Any]]]:
     """The entries that `hal0 journal -f` prints, the newest first; Ctrl-C at the end, which is no failure."""
     command = [sys.executable, "-m", "hal0app", "journal", "-f", "-n", "1", "--kind", "slot.config", "--json"]
     environment = {**app.variables(), "HAL0_URL": app.url}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=hear_ctrl_c
+    ) as process:
         assert process.stdout is not None
         try:
             yield map(json.loads, process.stdout)
