@@ -89,6 +89,9 @@ CODES: dict[str, Code] = {
     "slot.invalid": Code(400, CallerError, "The definition of a slot breaks the schema; the message names the key."),
     "slot.seeded": Code(400, CallerError, "A slot that hal0 seeded cannot be deleted, only turned off."),
     "slot.model_conflict": Code(409, CallerError, "Two slots name one model with different load options."),
+    "slot.npu_exclusivity_violation": Code(
+        409, CallerError, "Another enabled slot of type llm has the NPU; details: conflicting_slots."
+    ),
     "slot.disabled": Code(409, SlotError, "The slot is turned off."),
     "slot.no_model": Code(409, SlotError, "The slot has no model."),
     "slot.error": Code(503, SlotError, "The slot's model failed to load; a person must act."),
@@ -111,6 +114,7 @@ CODES: dict[str, Code] = {
         409, SlotError, "The model would not fit into the free memory; details: needs, free, would_free."
     ),
     "npu.busy": Code(409, SlotError, "Another model holds the NPU."),
+    "npu.trio_unavailable": Code(503, SlotError, "No chat model on the NPU can serve this slot."),
     "model.load_failed": Code(502, LemonadeError, "Lemonade could not load the model."),
     "model.gone": Code(503, LemonadeError, "The model vanished twice while serving one request."),
     "model.in_use": Code(

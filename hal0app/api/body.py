@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Request
+from werkzeug.formparser import FormDataParser
 
 from hal0app import errors
 
@@ -15,7 +17,7 @@ PIECE = 65536
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     """The body and the JSON object in it. Raises `request.too_large`, `request.invalid_json` with the position."""
-    raw = _bounded(request, limit)
+    raw = bounded(request, limit)
     try:
         payload = json.loads(raw)
     except (ValueError, RecursionError) as problem:
@@ -26,7 +28,8 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     return raw, payload
 
 
-def _bounded(request: Request, limit: int) -> bytes:
+def bounded(request: Request, limit: int) -> bytes:
+    """The body. Raises `request.too_large` beyond `limit` bytes."""
     too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
     if (request.content_length or 0) > limit:
         raise too_large
@@ -34,6 +37,14 @@ def _bounded(request: Request, limit: int) -> bytes:
     if len(raw) > limit:
         raise too_large
     return raw
+
+
+def form_field(request: Request, raw: bytes, name: str) -> str:
+    """A field of the form in `raw`; empty when there is none."""
+    _, fields, _ = FormDataParser(silent=True).parse(
+        io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
+    )
+    return str(fields.get(name) or "")
 
 
 def pieces(request: Request) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from hal0app import errors
 from hal0app.api.context import hal0
+from hal0app.core import npu
 from hal0app.core.operation import Operation
 from hal0app.core.residency import Link
 
@@ -66,6 +67,13 @@ def residency() -> Response:
             for one in known.residents
         ],
     )
+
+
+@bp.get("/api/npu/swap-status")
+def swap_status() -> Response:
+    """Whether the NPU is on its way from one chat model to another."""
+    snapshot = hal0().observer.snapshot
+    return jsonify(npu.swap_status(snapshot.configs, snapshot.seen))
 
 
 @bp.get("/api/drift")

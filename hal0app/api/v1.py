@@ -9,11 +9,14 @@ from urllib.parse import quote
 from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
-from hal0app.api.body import json_object, pieces
+from hal0app.api.body import bounded, form_field, json_object, pieces
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.context import hal0
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
 from hal0app.core.model import Model
+from hal0app.core.npu import is_shadow
+from hal0app.core.npu_route import TRANSCRIPTIONS, claims
+from hal0app.core.slot_config import SlotConfig
 from hal0app.services.answer import Answer
 from hal0app.services.dispatch import Ask
 from hal0app.services.slots import SlotView
@@ -67,6 +70,8 @@ def v1(path: str) -> Response:
     endpoint = BY_NAME.get(path)
     if endpoint is not None and request.method == "POST":
         return _serve(endpoint)
+    if path == TRANSCRIPTIONS.path and request.method == "POST" and any(map(is_shadow, _configs())):
+        return _transcribe()
     allowed = access(path, request.method)
     if allowed is Access.ADMIN:
         message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
@@ -82,6 +87,22 @@ def _serve(endpoint: Endpoint) -> Response:
     _complete(endpoint, payload)
     ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
     return _respond(hal0().dispatch.serve(endpoint, ask, ClientSocket(request.environ)))
+
+
+def _configs() -> list[SlotConfig]:
+    return hal0().observer.snapshot.configs
+
+
+def _transcribe() -> Response:
+    """An upload whose form says which slot is meant: one of the NPU's, or whatever lemond makes of it."""
+    raw = bounded(request, hal0().settings.server.max_body_mb << 20)
+    name = form_field(request, raw, "model")
+    headers = list(request.headers.items())
+    if not claims(name, _configs()):
+        ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
+        return _respond(hal0().dispatch.forward(ask, ClientSocket(request.environ)))
+    ask = Ask("POST", TRANSCRIPTIONS.path, headers, raw, {"model": name}, verbatim=True)
+    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, ClientSocket(request.environ)))
 
 
 def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:

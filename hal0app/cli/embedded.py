@@ -22,8 +22,17 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--cache-dir", type=FOLDER, default=lambda: _home("cache"), help="Holds the backends' logs.")
 @click.option("--models-dir", type=FOLDER, help="GGUF files to offer (default: extra_models_dir of config.json).")
 @click.option("--chaos", type=click.IntRange(1, 65535), help="Control port for putting faults in (off unless given).")
+@click.option(
+    "--simulate-flm", is_flag=True, help="Models of recipe flm answer from a program that only looks like FLM."
+)
 def embedded(
-    host: str | None, port: int | None, config_dir: Path, cache_dir: Path, models_dir: Path | None, chaos: int | None
+    host: str | None,
+    port: int | None,
+    config_dir: Path,
+    cache_dir: Path,
+    models_dir: Path | None,
+    chaos: int | None,
+    simulate_flm: bool,
 ) -> None:
     """Serve Lemonade's HTTP contract over llama.cpp in child processes. Needs the extra `hal0[embedded]`."""
     from hal0app.embedded.engine import Engine, run
@@ -31,7 +40,8 @@ def embedded(
 
     models = str(models_dir.absolute()) if models_dir else None
     faults = Faults() if chaos else None
-    engine = Engine(config_dir.absolute(), cache_dir.absolute(), faults, host=host, port=port, extra_models_dir=models)
+    more = {"host": host, "port": port, "extra_models_dir": models}
+    engine = Engine(config_dir.absolute(), cache_dir.absolute(), faults, simulate_flm, **more)
     try:
         run(engine, chaos or 0)
     except OSError as error:

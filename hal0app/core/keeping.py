@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hal0app.core import npu
 from hal0app.core.operation import Operation
 from hal0app.core.reasons import CATALOGUE
 from hal0app.core.residency import AllPinned, Observation, victims
@@ -94,7 +95,7 @@ def _restores(
     slots: Sequence[SlotConfig], records: Mapping[str, Record], seen: Observation, use: Callable[[str], Use]
 ) -> Iterator[Restore]:
     """Slots that want to come back by themselves, when that pushes nobody out."""
-    for slot in by_priority(slots):
+    for slot in by_priority([one for one in slots if not npu.is_shadow(one)]):
         record = records.get(slot.name)
         lost = record is not None and record.state is State.OFFLINE and CATALOGUE[record.reason].lost
         if lost and slot.on_evict == "restore" and _has_room(slot, seen, use):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hal0app.core import journal
+from hal0app.core import journal, npu
 from hal0app.core.clock import Moment
 from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Past, Recorded, Slot, Transition, reconcile
@@ -32,7 +32,7 @@ def settle(slots: Sequence[Slot], past: Past, seen: Observation, now: Moment, so
     recorded = past.recorded
     if seen.taken.tick < recorded.residency.taken.tick:
         return Outcome()
-    transitions = reconcile(slots, recorded, seen, past.operations, now, past.evidence)
+    transitions = reconcile(npu.carried(slots, seen), recorded, seen, past.operations, now, past.evidence)
     return Outcome(
         transitions=tuple(transitions),
         entries=(*journal.of_link(recorded, seen, source), *journal.of_transitions(transitions, now.wall, source)),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hal0app.core.gguf import GgufError, GgufHeader, read_header
+from hal0app.embedded import flm
 from hal0app.embedded.errors import model_not_found
 
 PREFIXES = ("extra.", "user.")
@@ -38,6 +39,11 @@ class Model:
     labels: tuple[str, ...]
     max_context: int | None
     suggested: bool = True
+    recipe: str = "llamacpp"  # "flm" in a simulation only
+
+    @property
+    def simulated(self) -> bool:
+        return self.recipe == flm.RECIPE
 
     @property
     def type(self) -> str:
@@ -46,7 +52,7 @@ class Model:
 
     @property
     def downloaded(self) -> bool:
-        return self.path.is_file()
+        return self.simulated or self.path.is_file()
 
     def describe(self) -> dict[str, Any]:
         """An entry of GET /v1/models."""
@@ -60,7 +66,7 @@ class Model:
             "labels": list(self.labels),
             "object": "model",
             "owned_by": "lemonade",
-            "recipe": "llamacpp",
+            "recipe": self.recipe,
             "recipe_options": {},
             "registry_source": "huggingface",
             "source": self.source,
@@ -69,7 +75,7 @@ class Model:
         }
         if self.max_context is not None:
             entry |= {"context_length": self.max_context, "max_context_window": self.max_context}
-        size = round(self.path.stat().st_size / GIB, 3) if self.downloaded else 0
+        size = round(self.path.stat().st_size / GIB, 3) if self.path.is_file() else 0
         return entry | ({"size": size} if size and self.source == "extra_models_dir" else {})
 
 
@@ -93,20 +99,21 @@ def _extra_models(folder: Path) -> Iterator[Model]:
             yield Model(name, f"extra.{name}", path, "extra_models_dir", labels, _max_context(path))
 
 
-def _user_models(file: Path) -> Iterator[Model]:
+def _user_models(file: Path, simulate_flm: bool) -> Iterator[Model]:
     entries: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
     for name, entry in entries.items():
         path = Path(entry.get("checkpoint", ""))
         labels = tuple(entry.get("labels", ()))
         source, suggested = entry.get("source", "local_path"), bool(entry.get("suggested", False))
-        yield Model(name, f"user.{name}", path, source, labels, _max_context(path), suggested)
+        recipe = flm.RECIPE if simulate_flm and entry.get("recipe") == flm.RECIPE else "llamacpp"
+        yield Model(name, f"user.{name}", path, source, labels, _max_context(path), suggested, recipe)
 
 
 class Catalogue:
     """The models known since the start, by name."""
 
-    def __init__(self, extra_models_dir: str, user_models: Path) -> None:
-        found = [*_user_models(user_models)]
+    def __init__(self, extra_models_dir: str, user_models: Path, simulate_flm: bool = False) -> None:
+        found = [*_user_models(user_models, simulate_flm)]
         if extra_models_dir:
             found += _extra_models(Path(extra_models_dir))
         self._models = {model.name: model for model in sorted(found, key=lambda m: m.name)}

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hal0app.embedded import flm
+
 PR_SET_PDEATHSIG = 1
 BAD_ARGUMENT, LOAD_FAILED = 1, 2
 
@@ -151,6 +153,8 @@ def main() -> None:
         list_options()
         return
     follow_parent(int(os.environ["HAL0_PARENT"]))
+    if flm.FLAG in sys.argv:
+        flm.serve(int(os.environ["HAL0_READY_FD"]))
     code = serve(sys.argv[1:], int(os.environ["HAL0_READY_FD"]))
     sys.stderr.flush()
     os._exit(code)

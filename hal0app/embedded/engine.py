@@ -23,14 +23,22 @@ VERSION = "embedded-0.1.0"
 class Engine:
     """Everything the views need. `close` ends every child. With `faults` it can be made to fail while it runs."""
 
-    def __init__(self, config_dir: Path, cache_dir: Path, faults: Faults | None = None, **overrides: Any) -> None:
+    def __init__(
+        self,
+        config_dir: Path,
+        cache_dir: Path,
+        faults: Faults | None = None,
+        simulate_flm: bool = False,
+        **overrides: Any,
+    ) -> None:
         """`overrides`: keys of config.json for this run only; None = as configured."""
         config_dir.mkdir(parents=True, exist_ok=True)
         cache_dir.mkdir(parents=True, exist_ok=True)
         self.cache_dir = cache_dir
         self.config = Config(config_dir / "config.json")
         self.config.override(**{key: value for key, value in overrides.items() if value is not None})
-        self.catalogue = Catalogue(self.config["extra_models_dir"], config_dir / "user_models.json")
+        self.catalogue = Catalogue(self.config["extra_models_dir"], config_dir / "user_models.json", simulate_flm)
+        self.simulates_flm = simulate_flm
         self._spawner = Spawner(cache_dir / "logs")
         self.faults = faults
         starts: Starts = self._spawner if faults is None else TroubledStarts(self._spawner, faults)

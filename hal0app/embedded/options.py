@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from hal0app.embedded import flm
 from hal0app.embedded.catalogue import Model
 from hal0app.embedded.config import BACKENDS
 from hal0app.embedded.errors import StartError
@@ -64,11 +65,15 @@ class Options:
 
     def describe(self) -> dict[str, Any]:
         """The `recipe_options` of health."""
+        if self.backend == flm.BACKEND:
+            return {"ctx_size": self.ctx_size, "flm_args": ""}
         shown = {"ctx_size": self.ctx_size, "llamacpp_args": self.args, "llamacpp_backend": self.backend}
         return shown if self.merged else shown | {"merge_args": False}
 
     def command(self, model: Model) -> list[str]:
         """llama-server's arguments. StartError for an unusable backend or a reserved flag."""
+        if model.simulated:
+            return flm.command(model.name)
         if self.backend not in BACKENDS:
             raise StartError(f"'llamacpp.backend' must be one of: {', '.join(BACKENDS)}")
         _refuse_reserved(self.args)
@@ -83,6 +88,8 @@ def resolve(model: Model, configured: dict[str, Any], request: dict[str, Any]) -
     ctx_size = int(given.get("ctx_size", configured["ctx_size"]))
     if ctx_size <= 0:
         ctx_size = DEFAULT_CONTEXT.get(model.type, FALLBACK_CONTEXT)
+    if model.simulated:
+        return Options(ctx_size, "", flm.BACKEND)
     merged = bool(given.get("merge_args", True))
     requested = str(given.get("llamacpp_args", ""))
     backend = str(given.get("llamacpp_backend", section["backend"]))

@@ -175,6 +175,9 @@ class Router:
 
     def _make_room(self, model: Model, requested: str) -> None:
         """Evict the least recently used of the type until one more fits; EngineError 409 if all are pinned."""
+        for rival in [one for one in self.residents() if model.simulated and one.model.simulated]:
+            if rival.model.type == model.type:
+                self._evict(rival)  # the NPU holds one of a type, whatever is pinned (contract section 6)
         limit = self._config.max_loaded_models
         while limit != -1:
             rivals = [resident for resident in self.residents() if resident.model.type == model.type]

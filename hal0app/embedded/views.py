@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from hal0app.embedded import errors, host, log_stream
+from hal0app.embedded import errors, flm, host, log_stream
 from hal0app.embedded.engine import VERSION, Engine
 from hal0app.embedded.http import Answer, Application, Reply, Request, Stream, Upgrade, as_json
 from hal0app.embedded.relay import Endpoint
@@ -84,7 +84,8 @@ def stats(engine: Engine, request: Request) -> Answer:
 
 def system_info(engine: Engine, request: Request) -> Answer:
     fixed = bool(engine.config["no_fetch_executables"])
-    return as_json(host.info(engine.cache_dir, no_fetch_executables=fixed))
+    told = host.info(engine.cache_dir, no_fetch_executables=fixed)
+    return as_json(flm.announced(told) if engine.simulates_flm else told)
 
 
 def system_stats(engine: Engine, request: Request) -> Answer:
@@ -119,7 +120,7 @@ def load(engine: Engine, request: Request) -> Answer:
     if not isinstance(name, str):
         raise errors.invalid_request("Invalid request: model_name must be a string")
     loaded = engine.router.load(name, body)
-    checkpoint = {"checkpoint": str(loaded.path), "model_name": name, "recipe": "llamacpp"}
+    checkpoint = {"checkpoint": str(loaded.path), "model_name": name, "recipe": loaded.recipe}
     return as_json({**checkpoint, "status": "success"})
 
 

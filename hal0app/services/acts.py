@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hal0app import errors
-from hal0app.core import journal
+from hal0app.core import journal, npu
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.lemond_log import Wipe
 from hal0app.core.model import Model, load_request
@@ -183,7 +183,8 @@ class Acts:
     def _victims(self, model: Model, seen: Observation) -> list[Resident]:
         """Who must leave so that `model` has a place; raises AllPinned."""
         pinned = {slot.model for slot in self._observer.snapshot.configs if slot.pinned and slot.enabled and slot.model}
-        return victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
+        found = victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
+        return [*found, *npu.victims(model, seen, pinned, found)]
 
     # -- unload
 

@@ -30,14 +30,23 @@ ETA_S = 10
 
 @dataclass(frozen=True)
 class Want:
-    """A model that is to be resident, and the slot that wants it (none for the fallback)."""
+    """A model that is to be resident, and the slot that wants it (none for the fallback).
+
+    `shadow` is the slot that was asked for, when the NPU's chat slot serves it.
+    """
 
     model: str
     slot: SlotConfig | None = None
+    shadow: SlotConfig | None = None
+
+    @property
+    def asked(self) -> SlotConfig | None:
+        """The slot that was asked for."""
+        return self.shadow or self.slot
 
     @property
     def name(self) -> str:
-        return self.slot.name if self.slot else self.model
+        return self.asked.name if self.asked else self.model
 
 
 @dataclass

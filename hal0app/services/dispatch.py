@@ -13,7 +13,7 @@ from typing import Any
 
 from hal0app import errors
 from hal0app.core import headers as http_headers
-from hal0app.core import routing, sse
+from hal0app.core import npu, npu_route, routing, sse
 from hal0app.core.clock import Clock
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.headers import Headers
@@ -44,6 +44,7 @@ class Ask:
     body: bytes | Iterable[bytes] | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
+    verbatim: bool = False  # the body is not JSON: it goes on as it came
 
 
 class ModelGone(Exception):
@@ -89,11 +90,14 @@ class Dispatch:
     def _slot_want(self, slot: SlotConfig) -> Want:
         record = self._observer.snapshot.record(slot.name)
         refused = guard("serve", record)
-        if not slot.enabled or slot.model is None:
+        chat = npu.carrier(slot, self._observer.snapshot.configs)
+        if npu.is_shadow(slot) and slot.enabled and chat is None:
+            raise npu_route.unavailable(slot)
+        if not slot.enabled or (chat or slot).model is None:
             refused = refused or ("slot.no_model" if slot.enabled else "slot.disabled")
         if refused is not None:
             raise errors.error(refused, f"slot '{slot.name}': {record.message}", param="model")
-        return Want(slot.model or "", slot)
+        return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
 
     def _fallback_want(self, name: str, endpoint: Endpoint) -> Want:
         model = self._catalogue.find(name)
@@ -114,11 +118,11 @@ class Dispatch:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
         asked = self._clock().tick
         for replayed in (False, True):
-            if replayed and want.slot is not None:
-                want = self._slot_want(want.slot)
+            if replayed and want.asked is not None:
+                want = self._slot_want(want.asked)
             lease = self._control.lease(want, wait_s, client)
             trip = Trip(
-                slot=want.slot.name if want.slot else "",
+                slot=want.asked.name if want.asked else "",
                 model=want.model,
                 route="slot" if want.slot else "fallback",
                 queue_ms=round((self._clock().tick - asked) * 1000),
@@ -148,14 +152,24 @@ class Dispatch:
 
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:
         resident = lease.resident
+        model = want.model
         direct = endpoint.direct and resident.recipe == "llamacpp" and bool(resident.backend_url)
-        if want.slot is None or want.slot.path == "lemond" or not direct:
+        if want.shadow is not None:
+            if resident.recipe != npu.FLM or not resident.backend_url:
+                raise npu_route.unavailable(want.shadow)
+            base, path, model = (
+                npu_route.base_url(resident.backend_url),
+                f"/v1/{endpoint.path}",
+                want.shadow.model or model,
+            )
+            trip = replace(trip, path="direct")
+        elif want.slot is None or want.slot.path == "lemond" or not direct:
             base, path = self._lemonade_url, f"/v1/{endpoint.path}"
         else:
             base, path = resident.backend_url, f"/{endpoint.path}"
             trip = replace(trip, path="direct")
         sent = http_headers.plain(http_headers.upwards(ask.headers))
-        call = self._upstream.call(base, ask.method, path, sent, _body(ask, want.model))
+        call = self._upstream.call(base, ask.method, path, sent, _body(ask, model))
         try:
             return self._commit(call, client, trip)
         except Unreached as problem:
@@ -204,7 +218,7 @@ class Dispatch:
 
 def _body(ask: Ask, model: str) -> bytes | Iterable[bytes] | None:
     """The request's body, its `model` set to what the target calls it; untouched when it says so already."""
-    if ask.payload.get("model") == model:
+    if ask.verbatim or ask.payload.get("model") == model:
         return ask.body
     return json.dumps({**ask.payload, "model": model}).encode()
 

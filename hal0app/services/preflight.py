@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hal0app.core import memory
+from hal0app.core import memory, npu
 from hal0app.core.backends import SERVING, USABLE, Backend, read_backends
 from hal0app.core.memory import Estimate, HostMemory, ProcessMemory
 from hal0app.core.model import BACKENDS, Model
@@ -133,6 +133,7 @@ class Preflight:
             backends=self._backends(model.recipe, slot),
             flags=self._flags(model, slot, seen),
             memory=self._estimate(model, slot, file, leaving),
+            npu_holder=npu.busy(model, seen, leaving),
             quarantined=quarantined,
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hal0app import errors
+from hal0app.core import npu, npu_route
 from hal0app.core.clock import Clock
 from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Slot
@@ -110,7 +111,7 @@ class Slots:
 
     def _view(self, slot: Slot, snapshot: Snapshot) -> SlotView:
         record = snapshot.record(slot.name)
-        model = slot.model if isinstance(slot, SlotConfig) else None
+        model = (npu.carrier(slot, snapshot.slots) or slot).model if isinstance(slot, SlotConfig) else None
         ready = record.state is State.READY
         mine = [one for one in snapshot.operations if one.model == model]
         loads = [one.result["load_ms"] for one in mine if "load_ms" in one.result]
@@ -191,6 +192,7 @@ class Slots:
         slot = _checked(name, definition)
         others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
         _agree(slot, others)
+        _exclusive(slot, others)
         definition = {key: value for key, value in definition.items() if key not in {"name", "model"}}
         try:
             self._files.write(name, {**definition, **({"model": slot.model} if slot.model else {})})
@@ -222,7 +224,8 @@ class Slots:
         A model that another enabled slot has too stays loaded, unless `force`.
         """
         want = self._want(name, "unload")
-        sharing = [one.name for one in self._observer.snapshot.configs if one.enabled and one.model == want.model]
+        loaded = [one for one in self._observer.snapshot.configs if one.enabled and not npu.is_shadow(one)]
+        sharing = [one.name for one in loaded if one.model == want.model]
         others = () if force else tuple(one for one in sharing if one != name)
         return self._control.unload(want, who, others)
 
@@ -241,6 +244,11 @@ class Slots:
         """Put another model in: it is kept only if it loads, else the old one comes back."""
         want = self._want(name, "unload")
         assert want.slot is not None
+        if want.shadow is not None:
+            message = (
+                f"slot '{name}' is served by the NPU's chat model: swap '{want.slot.name}', or PATCH the slot's model"
+            )
+            raise errors.error("request.invalid_field", message, param="model")
         changed = _checked(name, {**(self._files.definition(name) or {}), "model": model})
         configs = [one for one in self._observer.snapshot.configs if one.name != name]
         _agree(changed, configs)
@@ -266,10 +274,20 @@ class Slots:
         if config is None:
             problem = view.slot.problem if isinstance(view.slot, Broken) else ""
             raise errors.error("slot.invalid", f"slot '{name}': {problem}")
-        refused = guard(command, view.record) or (None if config.model else "slot.no_model")
+        chat = npu.carrier(config, self._observer.snapshot.configs)
+        if npu.is_shadow(config) and config.enabled and chat is None:
+            raise npu_route.unavailable(config)
+        refused = guard(command, view.record) or (None if (chat or config).model else "slot.no_model")
         if refused is not None:
             raise errors.error(refused, f"slot '{name}': {view.record.message}")
-        return Want(config.model or "", config)
+        return Want(chat.model or "", chat, config) if chat else Want(config.model or "", config)
+
+
+def _exclusive(slot: SlotConfig, others: list[SlotConfig]) -> None:
+    """The NPU holds one chat model, so one enabled slot may want it for that."""
+    if names := npu.conflicts(slot, others):
+        message = f"the NPU serves one chat slot, and {', '.join(names)} is enabled. Turn that off first, or this one"
+        raise errors.error("slot.npu_exclusivity_violation", message, param="device", conflicting_slots=names)
 
 
 def _checked(name: str, definition: Mapping[str, Any]) -> SlotConfig:

@@ -261,6 +261,7 @@ def _engine(
     user_models: Mapping[str, dict[str, Any]] | None,
     settings: Mapping[str, Any],
     chaos: bool = False,
+    simulate_flm: bool = False,
 ) -> Iterator[Engine]:
     runs = cache.shared() / "runs"
     runs.mkdir(exist_ok=True)
@@ -270,6 +271,8 @@ def _engine(
     if chaos:
         engine.chaos_port = free_port()
         engine.command += ["--chaos", str(engine.chaos_port)]
+    if simulate_flm:
+        engine.command.append("--simulate-flm")
     try:
         engine.config_dir.mkdir()
         (home / "cache").mkdir()
@@ -290,15 +293,16 @@ def embedded_engine(
     models: Mapping[str, Path] | None = None,
     user_models: Mapping[str, dict[str, Any]] | None = None,
     chaos: bool = False,
+    simulate_flm: bool = False,
     **settings: Any,
 ) -> AbstractContextManager[Engine]:
     """hal0's embedded engine on a free port, gone at the end with all its children.
 
     `models`: name -> GGUF, hard-linked into its extra_models_dir (default `default_models()`);
     `user_models`: name -> entry of user_models.json (default `default_user_models()`);
-    `chaos`: with its control port; `settings`: further keys of config.json.
+    `chaos`: with its control port; `simulate_flm`: with programs that look like FastFlowLM; `settings`: further keys of config.json.
     """
-    return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings, chaos)
+    return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings, chaos, simulate_flm)
 
 
 @contextmanager
