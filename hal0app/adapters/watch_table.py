@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from hal0app.adapters import host
 from hal0app.core.watchdog import Watch, after_reboot
@@ -31,14 +31,12 @@ class WatchTable:
         row = self._run("SELECT boot, watch FROM watchdog")
         if row is None:
             return Watch()
-        data = json.loads(row[1])
-        answering = data.pop("answering")
-        watch = Watch(**data, answering=None if answering is None else tuple(answering))
+        watch = msgspec.json.decode(row[1], type=Watch)
         return watch if row[0] == self._boot else after_reboot(watch)
 
     def put(self, watch: Watch) -> None:
         """Keep it for the next run."""
-        self._run(PUT, (self._boot, json.dumps(asdict(watch))))
+        self._run(PUT, (self._boot, msgspec.json.encode(watch).decode()))
 
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
         """The first row, if there is one."""

@@ -300,7 +300,8 @@ def embedded_engine(
 
     `models`: name -> GGUF, hard-linked into its extra_models_dir (default `default_models()`);
     `user_models`: name -> entry of user_models.json (default `default_user_models()`);
-    `chaos`: with its control port; `simulate_flm`: with programs that look like FastFlowLM; `settings`: further keys of config.json.
+    `chaos`: with its control port; `simulate_flm`: with programs that look like FastFlowLM;
+    `settings`: further keys of config.json.
     """
     return _engine("embedded", _embedded_command, max_loaded_models, models, user_models, settings, chaos, simulate_flm)
 
