@@ -16,6 +16,8 @@ from hal0app.adapters import plain_http
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.residency import Link, Observation, read_health
 
+GIVEN_UP_S = 300.0  # a read this old hangs on a connection that is lost, not on a lemond that is busy
+
 
 class Probe:
     """Looks at the lemond at `url`; `timeout_s` bounds every look, `boot` tells lemond's starts apart."""
@@ -40,6 +42,8 @@ class Probe:
         if self._reader is None:
             if not self.live():
                 return Observation(taken, Link.DOWN)
+            self._reader = _Reader(taken, self._read_health)
+        if taken.tick - self._reader.taken.tick > GIVEN_UP_S:
             self._reader = _Reader(taken, self._read_health)
         reader = self._reader
         if not reader.done.wait(self._timeout_s):
@@ -86,11 +90,11 @@ class _Reader:
     def __init__(self, taken: Moment, read: Callable[[Moment], Observation]) -> None:
         self.done = threading.Event()
         self.observation = Observation(taken, Link.BUSY)
-        self._taken, self._read = taken, read
+        self.taken, self._read = taken, read
         threading.Thread(target=self._run, name="hal0-health", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self.observation = self._read(self._taken)
+            self.observation = self._read(self.taken)
         finally:
             self.done.set()

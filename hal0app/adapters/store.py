@@ -30,7 +30,7 @@ T = TypeVar("T")
 Offload = Callable[[Callable[[], T]], T]
 
 BUSY_TIMEOUT_MS = 2000
-RECENT_OPERATIONS = 64
+RECENT_OPERATIONS = 1000  # more than models and kinds of operations there are on a machine
 SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 2  # of the schema; every table is made if it is not there
 
@@ -194,8 +194,9 @@ class Store:
             self._db.execute(SAVE_OPERATION, rows.operation_values(operation))
             journal_table.append(self._db, entries, self._retention.journal)
             self._db.execute(
-                "DELETE FROM operation WHERE status != 'running' AND rowid NOT IN"
-                " (SELECT rowid FROM operation ORDER BY rowid DESC LIMIT ?)",
+                "DELETE FROM operation WHERE status != 'running'"
+                " AND rowid NOT IN (SELECT rowid FROM operation ORDER BY rowid DESC LIMIT ?)"
+                " AND rowid NOT IN (SELECT max(rowid) FROM operation GROUP BY model, kind)",
                 (self._retention.operations,),
             )
 

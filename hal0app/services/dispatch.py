@@ -17,6 +17,7 @@ from hal0app.core import npu, npu_route, routing, sse
 from hal0app.core.clock import Clock
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.headers import Headers
+from hal0app.core.openai import answered_by
 from hal0app.core.residency import Resident
 from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
@@ -171,13 +172,19 @@ class Dispatch:
         sent = http_headers.plain(http_headers.upwards(ask.headers))
         call = self._upstream.call(base, ask.method, path, sent, _body(ask, model))
         try:
-            return self._commit(call, client, trip)
+            return self._commit(call, client, trip, others=self._others(want))
         except Unreached as problem:
             if trip.path == "direct":
                 raise ModelGone(str(problem)) from problem
             raise _unavailable(self._lemonade_url) from problem
         except ModelGone as gone:
             raise ModelGone(gone.proof if trip.path == "direct" else None) from gone
+
+    def _others(self, want: Want) -> frozenset[str]:
+        """The models whose name in an answer tells that their server has taken over the address of the wanted one."""
+        if want.shadow is not None:
+            return frozenset()
+        return frozenset(one.id for one in self._catalogue.known()) - {want.model}
 
     # -- everything else under /v1
 
@@ -195,14 +202,17 @@ class Dispatch:
 
     # -- the first event
 
-    def _commit(self, call: Call, client: Client, trip: Trip, judge: bool = True) -> Answer:
+    def _commit(
+        self, call: Call, client: Client, trip: Trip, judge: bool = True, others: frozenset[str] = frozenset()
+    ) -> Answer:
         """Wait for the head and, if it can tell a lost model, for the first event; the client may leave meanwhile."""
         forget = client.on_gone(call.abort)
         reply: Reply | None = None
         try:
             reply = call.reply()
             body = iter(reply.chunks())
-            answer = Answer(reply, _first(reply, body) if judge else b"", body, trip)
+            head = _first(reply, body, others if trip.path == "direct" else frozenset()) if judge else b""
+            answer = Answer(reply, head, body, trip)
         except BaseException as problem:
             forget()
             if reply is not None:
@@ -223,8 +233,11 @@ def _body(ask: Ask, model: str) -> bytes | Iterable[bytes] | None:
     return json.dumps({**ask.payload, "model": model}).encode()
 
 
-def _first(reply: Reply, body: Iterator[bytes]) -> bytes:
-    """The bytes up to and with the first event (of an error: the whole body). Raises ModelGone when they tell so."""
+def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozenset()) -> bytes:
+    """The bytes up to and with the first event (of JSON: the body up to a bound).
+
+    Raises ModelGone when they tell that the model is not there, or that one of `others` has answered.
+    """
     read = b""
     if reply.status >= 400:
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
@@ -237,6 +250,11 @@ def _first(reply: Reply, body: Iterator[bytes]) -> bytes:
                 break
             read += piece
         _judge(told or "")
+    elif http_headers.value(reply.headers, "content-type").lower().startswith("application/json"):
+        while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
+            read += piece
+    if answered_by(read) in others:
+        raise ModelGone("another model answers at its address")
     return read
 
 

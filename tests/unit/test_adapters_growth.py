@@ -28,7 +28,7 @@ def test_ten_thousand_reconciliations_do_not_grow_the_database(tmp_path: Path) -
     for tick in range(1, 10_001):
         look(tick)
         if tick % 25 == 0:
-            store.save_operation(operation("load", f"model-{tick}", tick, finished=tick + 0.5))
+            store.save_operation(operation("load", f"model-{tick % 50}", tick, finished=tick + 0.5))
     assert len(store.journal(limit=10_000)) <= KEPT
     assert len(store.past(at(20_000)).operations) <= KEPT
     store.close()

@@ -454,10 +454,17 @@ def test_only_the_newest_entries_are_kept_and_ids_go_on(store: Store) -> None:
 def test_only_the_newest_operations_are_kept_but_never_a_running_one_is_dropped(store: Store) -> None:
     store.save_operation(operation("load", "slow", 0.5, id="running"))
     for number in range(130):
-        store.save_operation(operation("load", f"m{number}", 1.0 + number, finished=2.0 + number, id=str(number)))
+        store.save_operation(operation("load", f"m{number % 5}", 1.0 + number, finished=2.0 + number, id=str(number)))
     assert store.operation("running") is not None
     assert store.operation("0") is None
     assert store.operation("129") is not None
+
+
+def test_the_last_operation_of_a_model_is_kept_however_many_others_had(store: Store) -> None:
+    store.save_operation(operation("load", "bad", 1.0, finished=2.0, id="its failure", error_code="x"))
+    for number in range(300):
+        store.save_operation(operation("load", f"m{number % 5}", 3.0 + number, finished=4.0 + number, id=str(number)))
+    assert "its failure" in {one.id for one in store.past(at(1000)).operations}
 
 
 def test_listeners_hear_of_entries_and_of_nothing_else(store: Store) -> None:

@@ -331,10 +331,28 @@ def test_a_stream_cut_inside_an_event_is_cut_for_the_client_too(house: House, pi
 
 
 def test_a_plain_body_cut_short_is_cut_for_the_client_too(house: House) -> None:
-    house.upstream.script = [FakeReply(200, "application/json", b'{"a": 1}\n\n', BrokenOff("reset"))]
+    house.upstream.script = [FakeReply(200, "text/plain", b"some text", BrokenOff("reset"))]
     answer = serve(house)
     with pytest.raises(BrokenOff):
         list(answer)
+    answer.close()
+
+
+def test_json_cut_short_is_asked_for_once_more(house: House) -> None:
+    cut = FakeReply(200, "application/json", b'{"a": ', BrokenOff("reset"))
+    house.upstream.script = [cut, FakeReply(200, "application/json", b'{"a": 1}')]
+    answer = serve(house)
+    assert b"".join(answer) == b'{"a": 1}'
+    answer.close()
+
+
+def test_an_answer_of_another_model_at_the_same_address_is_not_given(house: House) -> None:
+    house.catalogue.models()
+    other = next(one.id for one in house.catalogue.known() if one.id != "m")
+    wrong = FakeReply(200, "application/json", b'{"text": "\\"model\\": \\"m\\"", "model": "%s"}' % other.encode())
+    house.upstream.script = [wrong, FakeReply(200, "application/json", b'{"model": "m"}')]
+    answer = serve(house)
+    assert b"".join(answer) == b'{"model": "m"}'
     answer.close()
 
 
