@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ class SlotFiles:
         try:
             status = file.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if not stat.S_ISREG(status.st_mode):
+                return NO_STAMP, Broken(name, "this is no regular file")
             if status.st_size > LARGEST:
                 return stamp, Broken(name, f"the file is larger than {LARGEST >> 20} MiB")
             known = self._read.get(name)

@@ -15,6 +15,7 @@ from hal0app.core.journal import Entry
 bp = Blueprint("journal", __name__)
 
 LIMIT = 1000
+LAST_ID = (1 << 63) - 1
 FILTERS = ("slot", "kind", "level", "source", "q")
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -23,7 +24,7 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 def journal() -> Response:
     """Entries after `since` (an id), oldest first; without it the newest ones."""
     limit = min(request.args.get("limit", 200, type=int), LIMIT)
-    since = request.args.get("since", type=int)
+    since = request.args.get("since", type=_id)
     filters = {name: request.args.get(name) for name in FILTERS}
     found = hal0().store.journal(since or 0, max(limit, 1), newest=since is None, **filters)
     return jsonify([entry_json(one) for one in found])
@@ -34,8 +35,13 @@ def stream() -> Response:
     """Server-sent events, one an entry; after the id in Last-Event-ID or `since`, else only what comes from now on."""
     feed = hal0().feed
     asked = request.headers.get("Last-Event-ID") or request.args.get("since") or ""
-    since = int(asked) if asked.isascii() and asked.isdigit() else feed.newest()
+    since = _id(asked) if asked.isascii() and asked.isdigit() else feed.newest()
     return Response(_events(feed.follow(since)), mimetype="text/event-stream", headers=STREAM_HEADERS)
+
+
+def _id(text: str) -> int:
+    """An entry's id; one beyond all that SQLite can count is as good as the greatest."""
+    return min(int(text[:20]), LAST_ID)
 
 
 def _events(batches: Iterator[list[Entry]]) -> Iterator[bytes]:

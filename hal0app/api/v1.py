@@ -43,7 +43,7 @@ def model(name: str) -> Response:
     view = next((one for one in hal0().slots.all() if one.slot.name == name.removeprefix("hal0/")), None)
     if view is not None and view.config is not None:
         return jsonify(_slot_row(view))
-    return _forward()
+    return v1(f"models/{name}")
 
 
 def _slot_row(view: SlotView) -> dict[str, Any]:
@@ -145,8 +145,12 @@ class _Relay:
 
 
 def _respond(answer: Answer) -> Response:
-    body: Iterable[bytes] = _Relay(answer)
-    response = Response(body, status=answer.status, direct_passthrough=True)
-    response.headers.clear()
-    response.headers.extend(answer.headers)
+    try:
+        body: Iterable[bytes] = _Relay(answer)
+        response = Response(body, status=answer.status, direct_passthrough=True)
+        response.headers.clear()
+        response.headers.extend(answer.headers)
+    except BaseException:
+        answer.close()
+        raise
     return response

@@ -115,9 +115,9 @@ def _departure(
     since = previous.residency.taken
     for claim in (
         _by_hal0(model, operations, since),
+        _by_restart(previous, observation),
         _by_crash(model, evidence, since),
         _by_wipe(model, evidence, operations, since),
-        _by_restart(previous, observation),
         _by_arrival(model, previous.residency, observation),
     ):
         if claim is not None:

@@ -34,8 +34,12 @@ class Lemonade(Section, frozen=True, kw_only=True):
     want: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"'{self.url[:100]}' has no port that exists") from None
+        if port == 0 or parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError(f"'{self.url[:100]}' is not an address like http://127.0.0.1:13305")
 
 

@@ -23,6 +23,7 @@ class Crashes:
         self._lock = threading.Lock()
         self._early: dict[str, deque[float]] = defaultdict(deque)
         self._answered: dict[str, tuple[str, int | None]] = {}
+        self._counted: dict[str, tuple[str, int | None]] = {}
 
     def answered(self, resident: Resident) -> None:
         """This loading of the model has given an answer: a later crash of it is no crash loop."""
@@ -35,6 +36,9 @@ class Crashes:
         if slot is None or self._answered.get(resident.model) == resident.address:
             return
         with self._lock:
+            if self._counted.get(resident.model) == resident.address:
+                return  # many requests see one crash
+            self._counted[resident.model] = resident.address
             times = self._early[resident.model]
             times.append(now.tick)
             while times[0] < now.tick - self._limits.window_s:

@@ -55,6 +55,7 @@ class Observer:
         self._probe, self._slots, self._store, self._clock = probe, slots, store, clock
         self._period_s, self._source = period_s, source
         self._snapshot = Snapshot()
+        self._past = Past()
         self._published = threading.Condition()
         self._stepping = threading.Lock()
         self._poked = threading.Event()
@@ -102,14 +103,17 @@ class Observer:
             seen = self._probe.look()
             slots = tuple(self._slots.all())
             now = self._clock()
-            pasts: list[Past] = []
 
             def decide(past: Past) -> Outcome:
-                pasts.append(past)
+                self._past = past
                 return settle(slots, past, seen, now, self._source)
 
-            outcome = self._store.settle(decide, now)
-            return self._publish(seen, slots, pasts[-1], outcome)
+            try:
+                outcome = self._store.settle(decide, now)
+            except Exception:
+                log.exception("the store cannot be used; states are told from memory")
+                outcome = decide(self._past)
+            return self._publish(seen, slots, self._past, outcome)
 
     def _publish(self, seen: Observation, slots: tuple[Slot, ...], past: Past, outcome: Outcome) -> Snapshot:
         records = {**past.recorded.records, **{one.slot: one.after for one in outcome.transitions}}

@@ -361,3 +361,12 @@ def test_a_lock_left_by_a_dead_process_is_taken(tmp_path: Path) -> None:
     lock.write_text("pid 999999999 and a much longer text than ours")
     WorkerLock(lock).take()
     assert "999999999" not in lock.read_text()
+
+
+def test_a_pipe_in_the_folder_of_slots_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "good.toml").write_text('type = "llm"\n')
+    broken, good = sorted(SlotFiles(tmp_path).all(), key=lambda one: one.name, reverse=True)
+    assert isinstance(broken, Broken)
+    assert "no regular file" in broken.problem
+    assert good.name == "good"
