@@ -23,7 +23,7 @@ SLOTS = {
     "second": {"type": "llm", "model": "tiny-b"},
     "off": {"type": "llm", "model": "tiny-a", "enabled": False},
     "embed": {"type": "embedding", "model": "embed-a"},
-    "bad": {"type": "llm", "model": "broken"},
+    "bad": {"type": "llm", "model": "unloadable"},
     "ghost": {"type": "llm", "model": "nowhere"},
     "odd": "type = 'llm'\ncolour = 3",
 }
@@ -66,7 +66,7 @@ def all_places(box: Box) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def module_box() -> Iterator[Box]:
-    files = {"tiny-a": models.chat(), "tiny-b": models.chat(), "broken": models.broken()}
+    files = {"tiny-a": models.chat(), "tiny-b": models.chat(), "unloadable": models.unloadable()}
     listed = {"embed-a": user_model(models.embed(), "embeddings")}
     with (
         embedded_engine(max_loaded_models=1, models=files, user_models=listed) as engine,
@@ -121,7 +121,7 @@ def test_a_load_by_a_request_shows_without_a_reload(tab: Tab, box: Box) -> None:
 
 def test_a_failed_load_is_told_on_the_card_in_the_title_and_as_an_alert(tab: Tab) -> None:
     tab.press("bad", "load")
-    expect(tab.page.locator("#alerts")).to_contain_text("bad: 'broken' could not be loaded")
+    expect(tab.page.locator("#alerts")).to_contain_text("bad: 'unloadable' could not be loaded")
     tab.card("bad", "Failed")
     expect(tab.page.locator("#slot-bad-load")).to_contain_text("Try again")
     expect(tab.page).to_have_title("! 2 failed · Slots · hal0")
