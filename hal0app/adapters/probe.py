@@ -40,8 +40,9 @@ class Probe:
         """What lemond holds: UP with the residency, BUSY when only /live answers in time, DOWN when nothing does."""
         taken = self._clock()
         if self._reader is None:
-            if not self.live():
-                return Observation(taken, Link.DOWN)
+            answer = self._live()
+            if not answer:
+                return Observation(taken, Link.DOWN, refused=answer is None)
             self._reader = _Reader(taken, self._read_health)
         if taken.tick - self._reader.taken.tick > GIVEN_UP_S:
             self._reader = _Reader(taken, self._read_health)
@@ -53,9 +54,17 @@ class Probe:
 
     def live(self) -> bool:
         """Whether `/live` answers 200 within the timeout."""
+        return bool(self._live())
+
+    def _live(self) -> bool | None:
+        """As `live`; None when nobody listens, which is no matter of time."""
         try:
             status, _ = self._get("/live", self._timeout_s)
-        except (OSError, ValueError):
+        except TimeoutError:
+            return False
+        except OSError:
+            return None
+        except ValueError:
             return False
         return status == 200
 
@@ -75,7 +84,7 @@ class Probe:
             if status == 200:
                 return read_health(taken, json.loads(body), boot)
         except ConnectionRefusedError:
-            return Observation(taken, Link.DOWN)
+            return Observation(taken, Link.DOWN, refused=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return Observation(taken, Link.BUSY)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from hal0app import errors
 from hal0app.api.body import json_object
 from hal0app.api.context import agent, asked, hal0
-from hal0app.services.control import Job
+from hal0app.services.jobs import Job
 from hal0app.services.slots import SlotView
 
 bp = Blueprint("slots", __name__)

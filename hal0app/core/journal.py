@@ -44,9 +44,10 @@ def of_transitions(transitions: Iterable[Transition], wall: float, source: str) 
 def _of_transition(change: Transition, wall: float, source: str) -> Entry:
     after = change.after
     offline = after.state is State.OFFLINE
+    returned = change.before.state is State.STARTING and after.evictions == change.before.evictions
     return Entry(
         ts=wall,
-        kind=KIND_OF_REASON.get(after.reason, "slot.state") if offline else "slot.state",
+        kind=KIND_OF_REASON.get(after.reason, "slot.state") if offline and not returned else "slot.state",
         message=f"{change.slot} is {after.state}" + (f": {after.message}" if after.message else ""),
         level="error" if after.state is State.ERROR else "info",
         source=source,
@@ -84,13 +85,14 @@ PAST = {
 def of_operation(operation: Operation, now: Moment, agent: str | None = None) -> Entry:
     """The entry that tells how an operation ended."""
     failed = operation.status is Status.FAILED
-    verb = "could not be" if failed else "was"
+    given_up = operation.error_code == "client.gone"
+    verb = "was not" if given_up else "could not be" if failed else "was"
     tail = f": {operation.error_message}" if failed else f" ({operation.cause.reason})"
     return Entry(
         ts=now.wall,
         kind=f"slot.{operation.kind}",
         message=f"{operation.model} {verb} {PAST[operation.kind]}{tail}",
-        level="error" if failed else "info",
+        level="error" if failed and not given_up else "info",
         slot=operation.slot,
         model=operation.model,
         data={"cause": operation.cause.as_json(), "code": operation.error_code, **operation.result},

@@ -123,8 +123,16 @@ def _departure(
         if claim is not None:
             return claim
     if record.state is State.STARTING and previous.residency.resident(model) is None:
-        return _offline(Reason.EVICTED if record.loads else Reason.NEVER_LOADED)
+        before = _as_before(record.slot, model, operations)
+        return before or _offline(Reason.EVICTED if record.loads else Reason.NEVER_LOADED)
     return _offline(Reason.EVICTED)
+
+
+def _as_before(slot: str, model: str, operations: Sequence[Operation]) -> Verdict | None:
+    """What the slot was before a load that ended without having been tried."""
+    last = last_finished([one for one in operations if one.kind is Kind.LOAD], model)
+    told = last.result.get("before", {}).get(slot) if last is not None else None
+    return told and Verdict(State.OFFLINE, Reason(told["reason"]), told["message"], told["displaced_by"])
 
 
 def _learnt_later(model: str, record: Record, operations: Sequence[Operation]) -> Verdict | None:

@@ -39,6 +39,7 @@ class Resident:
     last_use: int = 0  # milliseconds of lemond's monotonic clock: good for ordering only
     backend: str = field(default="", compare=False)  # "system", "vulkan", ...
     program: str = field(default="", compare=False)  # how its server was started, without the arguments
+    args: str = field(default="", compare=False)  # llama.cpp's options, as lemond merged them
 
     @property
     def address(self) -> tuple[str, int | None]:
@@ -57,6 +58,7 @@ class Observation:
     version: str | None = None
     engine: str | None = None  # "hal0-embedded" when it is the trial engine
     boot: str | None = None  # what changes when lemond is started anew, where the host can tell
+    refused: bool = field(default=False, compare=False)  # DOWN, and nobody listens: it was not merely slow
 
     @property
     def fresh(self) -> bool:
@@ -108,6 +110,7 @@ def _resident(row: Mapping[str, Any]) -> Resident:
         last_use=row.get("last_use") or 0,
         backend=options.get(f"{row.get('recipe', '')}_backend") or "",
         program=_program(row.get("launch_command") or []),
+        args=str(options.get("llamacpp_args") or ""),
     )
 
 

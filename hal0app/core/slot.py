@@ -52,7 +52,7 @@ PASSING = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG, Re
 # A failed load with one of these codes says nothing against the slot's model.
 BLAMELESS = frozenset(
     {
-        *("lemonade.unavailable", "lemonade.refused", "pool.all_pinned", "slot.loading"),
+        *("lemonade.unavailable", "lemonade.refused", "pool.all_pinned", "slot.loading", "client.gone"),
         *("system.stopping", "system.internal", "system.interrupted"),
     }
 )

@@ -1,39 +1,39 @@
-"""What the control worker does to lemond: preflight, make room, load, unload. Each act is recorded as an operation."""
+"""What hal0's jobs do to lemond: preflight, make room, load, unload. Each act is recorded as an operation."""
 
 from __future__ import annotations
 
-import threading
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hal0app import errors
-from hal0app.core import journal, npu
-from hal0app.core.clock import Clock, Moment
+from hal0app.core import loaded, npu
+from hal0app.core.clock import Clock
 from hal0app.core.lemond_log import Wipe
 from hal0app.core.model import Model, load_request
-from hal0app.core.operation import Cause, Kind, Operation, Status, last_finished
+from hal0app.core.operation import Cause, Kind
 from hal0app.core.residency import AllPinned, Observation, Resident, victims
-from hal0app.core.slot import BLAMELESS, options_key
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
+from hal0app.services.errand import Errand
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.operations import Operations, new_id
 from hal0app.services.ports import Lemonade, States
 from hal0app.services.preflight import Preflight
+from hal0app.services.turn import Turn
 
-HEARTBEAT_S = 5.0
 CONFIRM_S = 10.0
+LOOK_S = 2.0
 
 
 class Acts:
-    """Loads and unloads, one after the other; only the control worker calls them.
+    """Loads and unloads. Those of one pool come one after the other, as the jobs of `Control` do; those of different
+    pools meet only at the turn to call lemond.
 
-    `wait_s` bounds, for models without a slot, how long a victim's requests or a silent lemond are waited for.
-    `on_wipe` is called when a load failed and residents vanished with it.
+    `wait_s` is the bound of an errand for a model without a slot. `on_wipe` is called when a load failed and residents
+    vanished with it.
     """
 
     def __init__(
@@ -50,16 +50,26 @@ class Acts:
     ) -> None:
         self._lemonade, self._catalogue, self._leases = lemonade, catalogue, leases
         self._observer, self._store, self._clock = observer, store, clock
-        self._owner = owner
+        self._operations = Operations(store, observer, clock, owner)
+        self._turn = Turn(clock)
         self._preflight = preflight or Preflight(catalogue)
         self.wait_s = wait_s
         self.on_wipe: Callable[[Wipe], None] = lambda _: None
 
-    def new_id(self) -> str:
-        """An id for one operation."""
-        return uuid.uuid4().hex[:16]
+    def stir(self) -> None:
+        """Let every wait of an act ask its errand's check again."""
+        self._turn.stir()
+        self._leases.stir()
 
-    # -- load
+    def claims(self, name: str, slot: SlotConfig | None) -> frozenset[str]:
+        """What an act on the model has for itself: the model, the pool of its type, and the NPU if it runs there."""
+        known = next((one for one in self._catalogue.known() if one.id == name), None)
+        there = self._observer.snapshot.residency.resident(name)
+        types = {str(one.type) for one in (slot, known, there) if one is not None}
+        on_npu = (slot is not None and slot.device == "npu") or npu.FLM in {one.recipe for one in (known, there) if one}
+        return frozenset({f"model {name}", *(f"pool {one}" for one in types), *(["npu"] if on_npu else [])})
+
+    # -- before a load
 
     def preflight(
         self, name: str, slot: SlotConfig | None, seen: Observation | None = None, replaced: str | None = None
@@ -100,52 +110,61 @@ class Acts:
         except AllPinned:
             return first
 
-    def load(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident:
+    # -- load
+
+    def load(self, id_: str, name: str, slot: SlotConfig | None, errand: Errand) -> Resident:
         """Make `name` resident and return it as a look taken after the load shows it.
 
-        A loading of it that is in order is returned as it is; a model that left again before anybody could use it is
-        loaded once more. Raises the preflight's errors, `pool.all_pinned`, `slot.loading` when a victim is not drained
-        in time, `model.load_failed`, `model.gone`, LemonadeError.
+        A loading of it that is in order is returned as it is, unless an operator wants it and it has other options
+        than the slot; a model that left again before anybody could use it is loaded once more. Raises the preflight's
+        errors, `pool.all_pinned`, `slot.loading` when a victim is not drained in time, `model.load_failed`,
+        `model.gone`, LemonadeError, and what the errand's check raises.
         """
-        for attempt in (id_, self.new_id()):
-            resident = self._load_once(attempt, name, slot, cause, wait_s)
+        for attempt in (id_, new_id()):
+            resident = self._load_once(attempt, name, slot, errand)
             if resident is not None:
                 return resident
         raise errors.error("model.gone", f"'{name}' was gone again right after its load, twice", retry_after=5)
 
-    def _load_once(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, wait_s: float) -> Resident | None:
-        seen = self._look(wait_s)
+    def _load_once(self, id_: str, name: str, slot: SlotConfig | None, errand: Errand) -> Resident | None:
+        seen = self._look(errand)
         there = seen.resident(name)
-        if there is not None and self._leases.usable(there):
+        usable = there is not None and self._leases.usable(there)
+        if there is not None and usable and not self._outdated(there, slot, errand.cause):
             return there
         try:
             model = self.preflight(name, slot, seen)
         except Hal0Error as refusal:
-            self._refused(id_, name, slot, cause, refusal)
+            self._operations.refused(id_, name, slot, errand.cause, refusal)
             raise
-        with self._operation(id_, Kind.LOAD, name, slot, cause) as result:
+        if usable:
+            self.unload(new_id(), name, slot.name if slot else None, errand)
+            seen, there = self._look(errand), None
+        with self._operations.under_way(id_, Kind.LOAD, name, slot, errand.cause) as result:
             if there is not None:
-                self._lemonade.unload(name)
-                seen = self._look(wait_s)
-            seen = self._make_room(model, seen, cause, wait_s)
-            self._load(model, slot, seen, result)
-        resident = self._look(CONFIRM_S).resident(name)  # after the load, so that its slots are recorded as ready
+                with self._turn.take(errand.check):
+                    self._lemonade.unload(name)
+                seen = self._look(errand)
+            seen = self._make_room(model, seen, errand)
+            with self._turn.take(errand.check):
+                self._load(model, slot, self._before(model, slot, seen, errand), result)
+        resident = self._look(CONFIRM).resident(name)  # after the load, so that its slots are recorded as ready
         if resident is not None:
             self._preflight.learn(model, slot, resident)
         return resident
 
-    def _refused(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, refusal: Hal0Error) -> None:
-        """Record what the preflight refused as a load that failed, once for as long as it stays the same."""
-        now = self._clock()
-        options = options_key(slot) if slot else ""
-        last = last_finished(self._observer.snapshot.operations, name)
-        same = last is not None and (last.error_code, last.options) == (refusal.code, options)
-        if same or refusal.code in BLAMELESS:
-            return
-        begun = Operation(
-            id_, Kind.LOAD, name, slot.name if slot else None, cause, now, owner=self._owner, options=options
-        )
-        self._end(begun, Status.FAILED, {}, refusal)
+    def _outdated(self, there: Resident, slot: SlotConfig | None, cause: Cause) -> bool:
+        """Whether this load is to replace a loading that is in order: requests use what is there, a person decides."""
+        asked = slot is not None and cause.reason == "operator"
+        return asked and slot is not None and loaded.differs(slot, there, self._observer.snapshot.operations)
+
+    def _before(self, model: Model, slot: SlotConfig | None, seen: Observation, errand: Errand) -> Observation:
+        """What is there right before the call; where another act has called since `seen`, all is asked again."""
+        if seen.taken.tick > self._turn.ended.tick:
+            return seen
+        seen = self._look(errand)
+        self.preflight(model.id, slot, seen)
+        return seen
 
     def _load(self, model: Model, slot: SlotConfig | None, before: Observation, result: dict[str, Any]) -> None:
         body = load_request(model, slot, self._catalogue.installed_backends(model.recipe))
@@ -169,16 +188,17 @@ class Acts:
             return errors.error("pool.all_pinned", problem.message)
         return errors.error("model.load_failed", f"'{model.id}' could not be loaded: {problem.message}")
 
-    def _make_room(self, model: Model, seen: Observation, cause: Cause, wait_s: float) -> Observation:
+    def _make_room(self, model: Model, seen: Observation, errand: Errand) -> Observation:
         """Unload, drained, whoever must leave so that lemond need not choose."""
         try:
             leaving = self._victims(model, seen)
         except AllPinned as full:
             message = f"every loaded model is pinned, so nothing can make room for '{model.id}'. Unpin one of: {full}"
             raise errors.error("pool.all_pinned", message, models=full.models) from None
+        displaced = replace(errand, cause=Cause("displaced", errand.cause.who, model.id))
         for one in leaving:
-            self.unload(self.new_id(), one.model, None, Cause("displaced", cause.who, model.id), wait_s)
-        return self._look(wait_s) if leaving else seen
+            self.unload(new_id(), one.model, None, displaced)
+        return self._look(errand) if leaving else seen
 
     def _victims(self, model: Model, seen: Observation) -> list[Resident]:
         """Who must leave so that `model` has a place; raises AllPinned."""
@@ -188,99 +208,59 @@ class Acts:
 
     # -- unload
 
-    def unload(self, id_: str, name: str, slot: str | None, cause: Cause, wait_s: float, **facts: int) -> None:
+    def unload(self, id_: str, name: str, slot: str | None, errand: Errand, **facts: int) -> None:
         """Close `name`, wait until its requests have ended, unload it by name. Not loaded is fine.
 
         `facts` go into the operation's result.
 
-        Raises `slot.loading` when it is still busy after `wait_s` seconds (it stays loaded), LemonadeError.
+        Raises `slot.loading` when it is still busy after the errand's wait (it stays loaded), LemonadeError, and what
+        the errand's check raises.
         """
+        self._turn.free(errand.check)  # nobody has to wait for this model while another one is being loaded
         self._leases.close(name)
         try:
-            with self._operation(id_, Kind.UNLOAD, name, None, cause, slot) as result:
+            with self._operations.under_way(id_, Kind.UNLOAD, name, None, errand.cause, slot) as result:
                 result.update(facts)
-                if not self._leases.drained(name, wait_s):
-                    message = f"'{name}' still answers requests after {wait_s:g} s, so it was not unloaded"
+                if not self._leases.drained(name, errand.wait_s, errand.check):
+                    message = f"'{name}' still answers requests after {errand.wait_s:g} s, so it was not unloaded"
                     raise errors.error("slot.loading", message, retry_after=10)
-                self._lemonade.unload(name)
-            self._look(CONFIRM_S)
+                with self._turn.take(errand.check):
+                    self._lemonade.unload(name)
+            self._look(CONFIRM)
         finally:
             self._leases.open(name)
 
     def keep(self, id_: str, name: str, slot: str, cause: Cause, kept_for: Sequence[str]) -> None:
         """Record that an unload left the model where it is, for other slots have it too."""
-        with self._operation(id_, Kind.KEEP, name, None, cause, slot) as result:
+        with self._operations.under_way(id_, Kind.KEEP, name, None, cause, slot) as result:
             result["kept_for"] = list(kept_for)
 
     def clear(self, name: str, slot: str, cause: Cause) -> None:
         """Record that a person wants the model's failures forgotten."""
-        with self._operation(self.new_id(), Kind.CLEAR, name, None, cause, slot):
+        with self._operations.under_way(new_id(), Kind.CLEAR, name, None, cause, slot):
             self._store.forget_evidence(name)
 
-    # -- observing and recording
+    # -- observing
 
-    def _look(self, wait_s: float) -> Observation:
-        """What lemond holds, seen after this moment; waits while it is silent, but not while nothing answers."""
+    def _look(self, errand: Errand) -> Observation:
+        """What lemond holds, seen after this moment; waits while it is silent or slow, but not when nobody listens."""
         asked = self._clock()
-        deadline = asked.tick + wait_s
+        deadline = asked.tick + errand.wait_s
         while (left := deadline - self._clock().tick) > 0:
+            errand.check()
             if self._observer.stopped:
                 raise errors.error("system.stopping", "hal0 is shutting down", retry_after=5)
-            snapshot = self._observer.after(asked, min(left, 2.0), fresh=False)
+            snapshot = self._observer.after(asked, min(left, LOOK_S), fresh=False)
             if snapshot is not None and snapshot.seen.fresh:
                 return snapshot.seen
-            if snapshot is not None and not self._answers(snapshot):
+            if snapshot is not None and _absent(snapshot):
                 break
             asked = snapshot.seen.taken if snapshot is not None else asked
         raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
 
-    def _answers(self, snapshot: Snapshot) -> bool:
-        return snapshot.seen.link is not snapshot.seen.link.DOWN
 
-    @contextmanager
-    def _operation(
-        self, id_: str, kind: Kind, model: str, slot: SlotConfig | None, cause: Cause, name: str | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Record the act from start to end, with a heartbeat so that others see that somebody works on it."""
-        started = self._clock()
-        options = options_key(slot) if slot else ""
-        slot_name = slot.name if slot else name
-        begun = Operation(id_, kind, model, slot_name, cause, started, owner=self._owner, options=options)
-        self._store.save_operation(begun)
-        self._observer.poke()
-        result: dict[str, Any] = {}
-        try:
-            with self._beating(id_):
-                yield result
-        except Hal0Error as problem:
-            self._end(begun, Status.FAILED, result, problem)
-            raise
-        except BaseException:
-            self._end(begun, Status.FAILED, result, errors.error("system.internal", "an unexpected fault"))
-            raise
-        self._end(begun, Status.DONE, result)
-
-    def _end(self, begun: Operation, status: Status, result: dict[str, Any], error: Hal0Error | None = None) -> None:
-        now = self._clock()
-        code, message = (error.code, error.message) if error else (None, None)
-        ended = replace(
-            begun, status=status, finished=now, heartbeat=now, result=result, error_code=code, error_message=message
-        )
-        self._store.save_operation(ended, [journal.of_operation(ended, now)])
-        self._observer.poke()
-
-    @contextmanager
-    def _beating(self, id_: str) -> Iterator[None]:
-        over = threading.Event()
-        beat = threading.Thread(target=_beat, args=(over, self._store.heartbeat, id_, self._clock), daemon=True)
-        beat.start()
-        try:
-            yield
-        finally:
-            over.set()
-            beat.join()
+CONFIRM = Errand(Cause(), CONFIRM_S)
 
 
-def _beat(over: threading.Event, heartbeat: Callable[[str, Moment], None], id_: str, clock: Clock) -> None:
-    while not over.wait(HEARTBEAT_S):
-        heartbeat(id_, clock())
+def _absent(snapshot: Snapshot) -> bool:
+    return snapshot.seen.link is snapshot.seen.link.DOWN and snapshot.seen.refused

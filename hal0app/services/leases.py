@@ -45,6 +45,7 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition()
+        self._stirred = 0
         self._in_flight: Counter[str] = Counter()
         self._tickets: dict[str, list[Ticket]] = {}
         self._closed: set[str] = set()
@@ -122,16 +123,29 @@ class Leases:
         with self._changed:
             self._closed.discard(model)
 
-    def drained(self, model: str, wait_s: float) -> bool:
-        """Wait until nobody holds a lease on `model`; False after `wait_s` seconds."""
+    def drained(self, model: str, wait_s: float, check: Callable[[], None] = lambda: None) -> bool:
+        """Wait until nobody holds a lease on `model`; False after `wait_s` seconds.
+
+        `check` raises when the wait is to end; it is asked again after `stir`.
+        """
         deadline = self._clock().tick + wait_s
+        while True:
+            stirred = self._stirred
+            check()
+            with self._changed:
+                while self._in_flight[model] > 0 and stirred == self._stirred:
+                    left = deadline - self._clock().tick
+                    if left <= 0:
+                        return False
+                    self._changed.wait(left)
+                if self._in_flight[model] == 0:
+                    return True
+
+    def stir(self) -> None:
+        """Let all who wait for a drain ask again whether they still should."""
         with self._changed:
-            while self._in_flight[model] > 0:
-                left = deadline - self._clock().tick
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-            return True
+            self._stirred += 1
+            self._changed.notify_all()
 
     def bury(self, resident: Resident) -> None:
         """This loading of the model is dead, whatever lemond still says of it."""

@@ -71,7 +71,7 @@ UNKNOWN = Sources()
 
 
 class Preflight:
-    """Called by the control worker only, one load at a time."""
+    """Called by the jobs of `Control`; those of different pools may ask at once."""
 
     def __init__(self, catalogue: Catalogue, sources: Sources = UNKNOWN) -> None:
         self._catalogue, self._sources = catalogue, sources

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hal0app import errors
-from hal0app.core import npu, npu_route
+from hal0app.core import loaded, npu, npu_route
 from hal0app.core.clock import Clock
 from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Slot
@@ -17,7 +17,8 @@ from hal0app.core.schema import SchemaError
 from hal0app.core.settings import merge
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import NAME, NAME_RULE, SlotConfig, read_slot
-from hal0app.services.control import Control, Job, Want
+from hal0app.services.control import Control, Want
+from hal0app.services.jobs import Job
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import SlotFolder, States
@@ -39,6 +40,7 @@ class SlotView:
     last_used_at: float | None = None
     last_load_ms: int | None = None
     operation: str | None = None
+    options_differ: bool = False
 
     @property
     def config(self) -> SlotConfig | None:
@@ -67,6 +69,7 @@ class SlotView:
             "backend_url": resident.backend_url if resident else None,
             "recipe": resident.recipe if resident else None,
             "ctx_size": (resident and resident.ctx_size) or (config and config.ctx_size),
+            "options_differ": self.options_differ,
             "labels": list(config.labels) if config else [],
             "in_flight": self.in_flight,
             "queued": self.queued,
@@ -116,16 +119,18 @@ class Slots:
         mine = [one for one in snapshot.operations if one.model == model]
         loads = [one.result["load_ms"] for one in mine if "load_ms" in one.result]
         last, now = self._leases.last_used(model or ""), self._clock()
+        resident = snapshot.residency.resident(model) if ready else None
         return SlotView(
             slot=slot,
             record=record,
             state=self._state(record, model, last, now.tick, now.wall),
-            resident=snapshot.residency.resident(model) if ready else None,
+            resident=resident,
             in_flight=self._leases.in_flight(model),
             queued=self._leases.waiting(model),
             last_used_at=now.wall - (now.tick - last) if last > 0 else None,
             last_load_ms=loads[0] if loads else None,
             operation=next((one.id for one in mine if one.alive(now)), None),
+            options_differ=_differs(slot, resident, snapshot),
         )
 
     def _state(self, record: Record, model: str | None, last: float, tick: float, wall: float) -> State:
@@ -224,8 +229,8 @@ class Slots:
         A model that another enabled slot has too stays loaded, unless `force`.
         """
         want = self._want(name, "unload")
-        loaded = [one for one in self._observer.snapshot.configs if one.enabled and not npu.is_shadow(one)]
-        sharing = [one.name for one in loaded if one.model == want.model]
+        serving = [one for one in self._observer.snapshot.configs if one.enabled and not npu.is_shadow(one)]
+        sharing = [one.name for one in serving if one.model == want.model]
         others = () if force else tuple(one for one in sharing if one != name)
         return self._control.unload(want, who, others)
 
@@ -281,6 +286,13 @@ class Slots:
         if refused is not None:
             raise errors.error(refused, f"slot '{name}': {view.record.message}")
         return Want(chat.model or "", chat, config) if chat else Want(config.model or "", config)
+
+
+def _differs(slot: Slot, resident: Resident | None, snapshot: Snapshot) -> bool:
+    """Whether the slot's load options were changed since its model was loaded; a shadow has none of its own."""
+    if resident is None or not isinstance(slot, SlotConfig) or npu.is_shadow(slot):
+        return False
+    return loaded.differs(slot, resident, snapshot.operations)
 
 
 def _exclusive(slot: SlotConfig, others: list[SlotConfig]) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from hal0app.errors import Hal0Error
-from hal0app.services.control import Job
+from hal0app.services.jobs import Job
 
 
 class Outcomes:

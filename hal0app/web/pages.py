@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app import errors
 from hal0app.errors import Hal0Error
-from hal0app.services.control import Job
+from hal0app.services.jobs import Job
 from hal0app.services.slots import Slots
 from hal0app.web.painting import Painter
 from hal0app.web.regions import VIEWS

@@ -213,6 +213,7 @@ class FakeLemond:
         self.held: dict[str, Resident] = {}
         self.capacity: dict[str, int] = {}
         self.link = Link.UP
+        self.refuses = True  # while it is DOWN; else it is merely slow
         self.boot: str | None = None
         self.backends: frozenset[str] | Exception = frozenset({"vulkan", "cpu"})
         self.wanted_config: dict[str, Any] | None = {}
@@ -234,7 +235,7 @@ class FakeLemond:
         taken = self._clock()
         with self._lock:
             if self.link is not Link.UP:
-                return Observation(taken, self.link)
+                return Observation(taken, self.link, refused=self.refuses and self.link is Link.DOWN)
             held = tuple(sorted(self.held.values(), key=lambda one: one.model))
             return Observation(taken, Link.UP, held, dict(self.capacity), boot=self.boot)
 

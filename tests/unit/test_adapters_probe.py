@@ -98,7 +98,7 @@ class Impatient(Probe):
         super().__init__(daemon.url, clock, timeout_s=SHORT_S)
         self._daemon = daemon
 
-    def live(self) -> bool:
+    def _live(self) -> bool | None:
         return self._daemon.live == 200
 
 
@@ -122,11 +122,13 @@ def test_nothing_that_listens_is_down(clock: HandClock) -> None:
         port = listener.getsockname()[1]
     probe = Probe(f"http://127.0.0.1:{port}", clock, 20)
     assert (probe.look().link, probe.live(), probe.config()) == (Link.DOWN, False, None)
+    assert probe.look().refused
 
 
 def test_a_listener_that_says_nothing_is_down(clock: HandClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, SHORT_S).look().link is Link.DOWN
+        told = Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, SHORT_S).look()
+        assert (told.link, told.refused) == (Link.DOWN, False)
 
 
 def test_a_listener_that_is_not_http_is_down(clock: HandClock) -> None:

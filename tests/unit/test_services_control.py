@@ -12,6 +12,7 @@ from hal0app.core.operation import Cause, Status
 from hal0app.core.residency import Link
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Want
+from hal0app.services.errand import Errand
 from hal0app.services.leases import Lease
 from tests.support.waiting import eventually
 from tests.unit.fakes import Asking, FakeClient, House, slot
@@ -157,7 +158,7 @@ def test_an_act_under_way_ends_when_nobody_looks_any_more() -> None:
     house.observer.step()
     house.observer.stop()
     with pytest.raises(Hal0Error) as problem:
-        house.acts.load("id", "m", slot(), Cause(), wait_s=20)
+        house.acts.load("id", "m", slot(), Errand(Cause(), 20))
     assert problem.value.code == "system.stopping"
 
 
@@ -511,3 +512,305 @@ def test_a_swap_of_a_model_that_was_not_loaded_brings_nothing_back(house: House)
     with pytest.raises(Hal0Error):
         job.wait(20)
     assert house.lemond.calls == [("load", "o")]
+
+
+# -- pools
+
+
+@pytest.fixture
+def pools() -> Iterator[House]:
+    """Two pools of one place each: m and n are chat models, e and f embedders."""
+    made = House(
+        slot("primary", "m", wait_s=20),
+        slot("second", "n", wait_s=20),
+        slot("embed", "e", type="embedding", wait_s=20),
+        models=[
+            *({"id": one} for one in ("m", "n", "o")),
+            *({"id": one, "labels": ["embeddings"]} for one in ("e", "f")),
+        ],
+    )
+    made.lemond.capacity = {"llm": 1, "embedding": 1}
+    with made.running():
+        yield made
+
+
+def test_a_drain_in_one_pool_does_not_keep_another_pool_waiting(pools: House) -> None:
+    held = lease(pools, "m")
+    draining = ask(pools, "n")
+    eventually(lambda: pools.state() == "unloading", "the victim drains")
+    lease(pools, "e").release()
+    assert pools.leases.waiting("n") == 1
+    held.release()
+    draining.result().release()
+    assert pools.lemond.most_busy == 1
+
+
+def test_jobs_of_one_pool_come_one_after_the_other(pools: House) -> None:
+    held = lease(pools, "m")
+    first, second = pools.control.load(want(pools, "n"), "ann"), pools.control.load(Want("o"), "bob")
+    eventually(lambda: pools.state() == "unloading", "the victim drains")
+    assert not second.done.is_set()
+    held.release()
+    assert first.wait(20)
+    assert second.wait(20)
+    assert pools.lemond.calls == [("load", "m"), ("unload", "m"), ("load", "n"), ("unload", "n"), ("load", "o")]
+
+
+def test_lemond_never_gets_two_calls_at_once_from_two_pools(pools: House) -> None:
+    pools.lemond.gate.clear()
+    one, other = ask(pools, "m"), ask(pools, "e")
+    assert pools.lemond.loading.wait(20)
+    eventually(lambda: {pools.state(), pools.state("embed")} == {"starting"}, "both are on their way")
+    pools.lemond.gate.set()
+    one.result().release()
+    other.result().release()
+    assert pools.lemond.most_busy == 1
+
+
+def test_a_failed_load_is_not_blamed_for_what_was_unloaded_before_its_turn(pools: House) -> None:
+    lease(pools, "e").release()
+    pools.lemond.failures["m"] = REFUSED
+    with pools.acts._turn.take(lambda: None):
+        failing = ask(pools, "m")
+        eventually(lambda: pools.state() == "starting", "it has looked and waits for its turn")
+        pools.lemond.drop("e")
+    with pytest.raises(Hal0Error):
+        failing.result()
+    (told,) = [one for one in pools.store.told("slot.load") if one.model == "m"]
+    assert "victims" not in told.data
+
+
+def test_the_npu_is_one_thing_whatever_the_type(pools: House) -> None:
+    pools.folder.put(slot("agent", "o", device="npu", wait_s=20))
+    pools.folder.put(slot("heard", "f", type="embedding", device="npu", wait_s=20))
+    pools.look()
+    claims = [pools.acts.claims(one.model or "", one) for one in pools.observer.snapshot.configs if one.device]
+    assert frozenset.intersection(*claims) == {"npu"}
+
+
+# -- loads that nobody wants any more
+
+
+def test_a_load_that_its_last_client_left_ends_its_drain_and_opens_the_victim(house: House) -> None:
+    house.folder.put(slot("second", "n", wait_s=600))
+    house.look()
+    held, client = lease(house, "m"), FakeClient()
+    leaving = ask(house, "n", client=client)
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    client.leave()
+    with pytest.raises(Hal0Error):
+        leaving.result()
+    eventually(lambda: house.state() == "ready", "the victim serves again")
+    lease(house, "m").release()
+    held.release()
+    house.look()
+    assert house.lemond.calls == [("load", "m")]
+    assert house.state("second") == "offline"
+
+
+def test_a_load_that_somebody_else_joined_goes_on_without_its_clients(house: House) -> None:
+    held, client = lease(house, "m"), FakeClient()
+    leaving = ask(house, "n", client=client)
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    job = house.control.load(want(house, "n"), "ann")
+    client.leave()
+    with pytest.raises(Hal0Error):
+        leaving.result()
+    house.look()
+    assert house.state() == "unloading"
+    held.release()
+    assert job.wait(20)
+    assert "n" in house.lemond.held
+
+
+def test_a_load_that_one_of_two_clients_left_goes_on(house: House) -> None:
+    held, client = lease(house, "m"), FakeClient()
+    leaving, staying = ask(house, "n", client=client), ask(house, "n")
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    client.leave()
+    with pytest.raises(Hal0Error):
+        leaving.result()
+    held.release()
+    staying.result().release()
+
+
+def test_a_request_right_after_a_load_was_given_up_is_served(house: House) -> None:
+    held, client = lease(house, "m"), FakeClient()
+    leaving = ask(house, "n", client=client)
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    client.leave()
+    late = Asking(lambda: lease(house, "n"))
+    with pytest.raises(Hal0Error):
+        leaving.result()
+    held.release()
+    late.result().release()
+
+
+def test_a_load_waiting_for_its_turn_ends_when_its_client_leaves(pools: House) -> None:
+    pools.lemond.gate.clear()
+    first = ask(pools, "m")
+    assert pools.lemond.loading.wait(20)
+    client = FakeClient()
+    leaving = ask(pools, "e", client=client)
+    eventually(lambda: pools.state("embed") == "starting")
+    client.leave()
+    with pytest.raises(Hal0Error):
+        leaving.result()
+    eventually(lambda: pools.state("embed") == "offline")
+    pools.lemond.gate.set()
+    first.result().release()
+    assert pools.lemond.calls == [("load", "m")]
+
+
+def test_a_drain_ends_when_hal0_stops(house: House) -> None:
+    lease(house, "m")
+    job = house.control.load(want(house, "n"), "ann")
+    eventually(lambda: house.state() == "unloading", "the victim drains")
+    house.control.stop()
+    with pytest.raises(Hal0Error) as problem:
+        job.wait(20)
+    assert problem.value.code == "system.stopping"
+
+
+# -- what a slot says after a load that was not tried
+
+
+def test_a_load_that_was_put_off_leaves_the_slots_reason_as_it_was(house: House) -> None:
+    lease(house, "n").release()
+    assert house.control.unload(want(house, "n"), "ann").wait(20)
+    house.look()
+    house.folder.put(slot("second", "n", wait_s=0.2))
+    held = lease(house, "m")
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.load(want(house, "n"), "bob").wait(20)
+    assert problem.value.code == "slot.loading"
+    house.look()
+    record = house.observer.snapshot.record("second")
+    assert (record.state, record.reason, record.message) == ("offline", "operator", "unloaded by ann")
+    held.release()
+
+
+def test_a_displaced_slot_whose_load_was_put_off_is_not_displaced_twice(house: House) -> None:
+    lease(house, "n").release()
+    held = lease(house, "m")
+    eventually(lambda: house.reason("second") == "displaced")
+    house.folder.put(slot("second", "n", wait_s=0.2))
+    house.look()
+    with pytest.raises(Hal0Error):
+        house.control.load(want(house, "n"), "bob").wait(20)
+    house.look()
+    record = house.observer.snapshot.record("second")
+    assert (record.reason, record.displaced_by, record.evictions) == ("displaced", "m", 1)
+    assert len(house.store.told("evict.displaced")) == 1
+    held.release()
+
+
+# -- a slow lemond
+
+
+def test_a_lemond_that_is_merely_slow_is_waited_for(house: House) -> None:
+    house.lemond.link, house.lemond.refuses = Link.DOWN, False
+    asking = ask(house)
+    house.look()
+    house.look()
+    house.lemond.link = Link.UP
+    asking.result().release()
+
+
+def test_a_lemond_that_stays_slow_is_unavailable_after_the_wait(house: House) -> None:
+    house.lemond.link, house.lemond.refuses = Link.DOWN, False
+    house.folder.put(slot("primary", "m", wait_s=0.2))
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.load(want(house), "ann").wait(20)
+    assert problem.value.code == "lemonade.unavailable"
+
+
+# -- a load with other options
+
+
+def test_an_operators_load_after_a_change_of_options_loads_anew(house: House) -> None:
+    held = lease(house)
+    house.folder.put(slot("primary", "m", ctx_size=512, wait_s=20))
+    house.look()
+    job = house.control.load(want(house), "ann")
+    eventually(lambda: house.state() == "unloading", "its requests end first")
+    late = ask(house)
+    held.release()
+    assert job.wait(20)
+    late.result().release()
+    assert house.lemond.calls == [("load", "m"), ("unload", "m"), ("load", "m")]
+    assert house.lemond.bodies[-1]["ctx_size"] == 512
+    assert house.control.load(want(house), "ann").wait(20)
+    assert len(house.lemond.calls) == 3
+
+
+def test_requests_are_served_by_what_is_loaded_whatever_its_options(house: House) -> None:
+    lease(house).release()
+    house.folder.put(slot("primary", "m", ctx_size=512, wait_s=20))
+    house.look()
+    lease(house).release()
+    assert house.lemond.calls == [("load", "m")]
+
+
+def test_an_operators_load_does_not_join_one_with_older_options(house: House) -> None:
+    house.lemond.gate.clear()
+    asking = ask(house)
+    assert house.lemond.loading.wait(20)
+    house.folder.put(slot("primary", "m", ctx_size=512, wait_s=20))
+    house.look()
+    job = house.control.load(want(house), "ann")
+    house.lemond.gate.set()
+    asking.result().release()
+    assert job.wait(20)
+    assert house.lemond.bodies[-1]["ctx_size"] == 512
+
+
+# -- swaps with company
+
+
+def test_a_swap_leaves_a_model_that_another_slot_has_where_it_is(house: House) -> None:
+    house.lemond.capacity = {"llm": 2}
+    house.folder.put(slot("twin", "m"))
+    house.look()
+    lease(house).release()
+    job, kept = swapped(house)
+    assert job.wait(20)
+    assert kept == ["o"]
+    assert house.lemond.calls == [("load", "m"), ("load", "o")]
+    (told,) = house.store.told("slot.keep")
+    assert (told.slot, told.model, told.data["kept_for"]) == ("primary", "m", ["twin"])
+
+
+def test_a_swap_takes_the_place_of_a_shared_model_when_there_is_no_other(house: House) -> None:
+    house.folder.put(slot("twin", "m"))
+    house.look()
+    lease(house).release()
+    job, _ = swapped(house)
+    assert job.wait(20)
+    assert house.lemond.calls == [("load", "m"), ("unload", "m"), ("load", "o")]
+
+
+@pytest.mark.parametrize("problem", [OSError("no space left"), errors.error("system.storage", "no space left")])
+def test_a_swap_that_cannot_be_written_down_brings_the_old_model_back(house: House, problem: Exception) -> None:
+    lease(house).release()
+
+    def keep() -> None:
+        raise problem
+
+    job = house.control.swap(Want("m", slot("primary", "o", wait_s=20)), "o", "ann", keep)
+    with pytest.raises(Hal0Error) as told:
+        job.wait(20)
+    assert told.value.code == "system.storage"
+    assert set(house.lemond.held) == {"m"}
+    eventually(lambda: house.state() == "ready")
+
+
+def test_a_slot_tells_that_its_loaded_options_differ(house: House) -> None:
+    lease(house).release()
+    eventually(lambda: house.state() == "ready")
+    assert house.slots.one("primary").as_json()["options_differ"] is False
+    house.folder.put(slot("primary", "m", ctx_size=512))
+    house.look()
+    assert house.slots.one("primary").as_json()["options_differ"] is True

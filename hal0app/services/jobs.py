@@ -1,0 +1,142 @@
+"""Jobs that run side by side when they do not claim the same thing, and in the order they came when they do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hal0app import errors
+from hal0app.errors import Hal0Error
+from hal0app.services.operations import new_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Job:
+    """One thing to do; `done` is set with `error` None when it succeeded.
+
+    `held`: somebody besides waiting requests wants it. `given_up`: nobody did any more, so it ended.
+    """
+
+    key: tuple[str, str]
+    work: Callable[[Job], None]
+    claims: frozenset[str]  # no two jobs that claim the same thing run at once
+    id: str = field(default_factory=new_id)
+    options: str = ""
+    held: bool = False
+    given_up: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+    error: Hal0Error | None = None
+
+    def wait(self, wait_s: float) -> bool:
+        """Whether it ended within `wait_s` seconds; raises its error."""
+        ended = self.done.wait(wait_s)
+        if self.error is not None:
+            raise self.error
+        return ended
+
+
+class Jobs:
+    """Queued and running jobs. `ended` is told of each one before it gives its claims back; it sets `done`."""
+
+    def __init__(self, ended: Callable[[Job], None]) -> None:
+        self._ended = ended
+        self._queued: list[Job] = []
+        self._running: list[Job] = []
+        self._open: dict[tuple[str, str], Job] = {}  # the jobs that can be joined
+        self._changed = threading.Condition()
+        self.stopping = False
+
+    def enter(self, job: Job, held: bool = True, fits: str | None = None) -> Job:
+        """Queue the job, or return the one it joins: of the same key and, where `fits` is given, with these options."""
+        with self._changed:
+            if self.stopping:
+                raise stopping()
+            there = self._open.get(job.key)
+            if there is None or fits not in {None, there.options}:
+                there = self._open[job.key] = job
+                self._queued.append(job)
+                self._changed.notify_all()
+            there.held = there.held or held
+            return there
+
+    def check(self, job: Job, wanted: Callable[[], bool]) -> None:
+        """Raise when hal0 stops, or when nobody holds the job and it is not `wanted`: it cannot be joined then."""
+        with self._changed:
+            if self.stopping:
+                raise stopping()
+            if job.held or wanted():
+                return
+            job.given_up = True
+            self._close(job)
+        raise errors.error("client.gone", "nobody waits for it")
+
+    def run(self) -> None:
+        """Give every job a thread as soon as it may run. Returns when stopped and the last one has ended."""
+        while (job := self._next()) is not None:
+            threading.Thread(target=self._carry_out, args=(job,), name=f"hal0-{job.key[0]}", daemon=True).start()
+        with self._changed:
+            while self._running:
+                self._changed.wait()
+
+    def stop(self) -> None:
+        """Begin no more; those that have not begun end with `system.stopping`."""
+        with self._changed:
+            self.stopping = True
+            left, self._queued = self._queued, []
+            self._changed.notify_all()
+        for job in left:
+            job.error = stopping()
+            job.done.set()
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self.stopping:
+                job = self._startable()
+                if job is not None:
+                    self._queued.remove(job)
+                    self._running.append(job)
+                    return job
+                self._changed.wait()
+            return None
+
+    def _startable(self) -> Job | None:
+        taken = frozenset[str]().union(*(job.claims for job in self._running))
+        for job in self._queued:
+            if not job.claims & taken:
+                return job
+            taken |= job.claims
+        return None
+
+    def _carry_out(self, job: Job) -> None:
+        try:
+            job.work(job)
+        except Hal0Error as problem:
+            job.error = problem
+        except Exception:
+            log.exception("the job %s failed unexpectedly", job.key)
+            job.error = errors.error("system.internal", "an unexpected fault; see hal0's log")
+        finally:
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        with self._changed:
+            self._close(job)
+        try:
+            self._ended(job)
+        finally:
+            with self._changed:
+                self._running.remove(job)
+                self._changed.notify_all()
+
+    def _close(self, job: Job) -> None:
+        if self._open.get(job.key) is job:
+            del self._open[job.key]
+
+
+def stopping() -> Hal0Error:
+    """The error for whoever waits while hal0 shuts down."""
+    return errors.error("system.stopping", "hal0 is shutting down", retry_after=5)

@@ -1,0 +1,53 @@
+"""The one control call that lemond may have at a time, host-wide: a load or an unload, never a drain or a wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hal0app.core.clock import NEVER, Clock, Moment
+
+
+class Turn:
+    """Who holds it may call. `ended` is when the latest call ended: what was seen before that may be out of date."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._taken = False
+        self._stirred = 0
+        self.ended: Moment = NEVER
+
+    @contextmanager
+    def take(self, check: Callable[[], None]) -> Iterator[None]:
+        """Wait for the turn and hold it; `check` raises when the wait is to end, and is asked again after `stir`."""
+        self._wait(check, take=True)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self.ended = self._clock()
+                self._changed.notify_all()
+
+    def free(self, check: Callable[[], None]) -> None:
+        """Wait until nobody holds it, without taking it."""
+        self._wait(check, take=False)
+
+    def stir(self) -> None:
+        """Let all who wait ask again whether they still should."""
+        with self._changed:
+            self._stirred += 1
+            self._changed.notify_all()
+
+    def _wait(self, check: Callable[[], None], take: bool) -> None:
+        while True:
+            stirred = self._stirred
+            check()
+            with self._changed:
+                while self._taken and stirred == self._stirred:
+                    self._changed.wait()
+                if not self._taken:
+                    self._taken = take
+                    return

@@ -1,0 +1,77 @@
+"""Two pools in real processes: what one waits for does not delay the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from tests.support.app import App, hal0
+from tests.support.engines import Engine, embedded_engine
+from tests.support.waiting import eventually
+
+SLOTS = {
+    "primary": {"type": "llm", "model": "chat-a"},
+    "second": {"type": "llm", "model": "chat-b"},
+    "embed": {"type": "embedding", "model": "embed-a"},
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with embedded_engine(max_loaded_models=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def app(engine: Engine) -> Iterator[App]:
+    with hal0(engine.url, SLOTS) as running:
+        yield running
+
+
+@contextmanager
+def busy(app: App) -> Iterator[Future[requests.Response]]:
+    """A request to `primary` that its backend, stopped, does not answer before the end."""
+    assert app.chat("primary").status_code == 200
+    app.slot_is("primary", "ready")
+    pid = next(one["pid"] for one in app.get("/api/residency").json()["residents"] if one["model"] == "chat-a")
+    with ThreadPoolExecutor(1) as pool:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            asked = pool.submit(app.chat, "primary")
+            app.slot_is("primary", "serving")
+            yield asked
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert asked.result().status_code == 200
+
+
+def test_a_drain_in_the_chat_pool_does_not_delay_an_embedding(app: App) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with busy(app) as asked:
+            waiting = pool.submit(app.chat, "second")
+            app.slot_is("primary", "unloading")
+            answer = app.post("/v1/embeddings", {"model": "embed", "input": "hello"})
+            assert answer.status_code == 200, answer.text
+            assert (app.slot("second")["queued"], app.slot("primary")["in_flight"]) == (1, 1)
+            assert not asked.done()
+        assert waiting.result().status_code == 200
+
+
+def test_a_drain_ends_when_the_one_who_waits_for_it_leaves(app: App) -> None:
+    with busy(app):
+        before = app.slot("second")
+        body = {"model": "second", "messages": [{"role": "user", "content": "hello"}]}
+        with pytest.raises(requests.Timeout):
+            requests.post(f"{app.url}/v1/chat/completions", json=body, timeout=3)
+        app.slot_is("primary", "serving")
+        eventually(lambda: app.slot("second")["queued"] == 0, "the place is free")
+        after = app.slot_is("second", "offline")
+        assert (after["reason"], after["evictions"]) == (before["reason"], before["evictions"])
+    (told,) = [one for one in app.journal(kind="slot.load") if one["data"]["code"] == "client.gone"]
+    assert told["level"] == "info"
