@@ -15,10 +15,13 @@ from hal0app.adapters.gguf_files import GgufFiles
 from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
+from hal0app.adapters.llama_gauges import LlamaGauges
 from hal0app.adapters.llama_help import LlamaHelp
 from hal0app.adapters.memory import MemoryFiles
 from hal0app.adapters.memory_use import MemoryUseTable
+from hal0app.adapters.meters import Meters
 from hal0app.adapters.probe import Probe
+from hal0app.adapters.request_table import RequestTable
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.slot_files import SlotFiles
 from hal0app.adapters.store import Store
@@ -27,7 +30,8 @@ from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import errors as api_errors
 from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
-from hal0app.api import security, state, v1
+from hal0app.api import recording, security, state, v1
+from hal0app.api import requests as requests_api
 from hal0app.api import slots as slots_api
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
@@ -40,11 +44,16 @@ from hal0app.services.feed import Feed
 from hal0app.services.hal0 import Hal0
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
+from hal0app.services.metering import Metering, gauges
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
+from hal0app.services.requests import Requests
+from hal0app.services.sampling import Sampling
 from hal0app.services.slots import Slots
+from hal0app.services.stats import Stats
+from hal0app.services.vitals import Checkup
 from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
 from hal0app.web import mount
@@ -92,6 +101,13 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     witness.on_wipe(keeper.wiped)
     slots = Slots(files, observer, control, leases, store, clock.now)
     downloads = Downloads(lemonade, catalogue, store, clock.now)
+    history = RequestTable(where.database, settings.retention.requests, off_the_hub())
+    meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now))
+    requests = Requests(history, meters, clock.now, clock.tick)
+    stats = Stats(history, clock.now, requests.flush)
+    sampling = Sampling(observer, MemoryFiles(), LlamaGauges(), clock.now)
+    Metering(observer, meters)
+    slots.vitals = Checkup(requests, stats, sampling).vitals
     return Hal0(
         settings=settings,
         clock=clock.now,
@@ -105,7 +121,10 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now),
         downloads=downloads,
         backends=Backends(lemonade, downloads, store, clock.now),
-        workers=[witness, keeper, downloads],
+        requests=requests,
+        stats=stats,
+        metrics=meters.text,
+        workers=[witness, keeper, downloads, sampling, stats, requests],
         on_start=[WorkerLock(where.lock).take],
     )
 
@@ -116,8 +135,9 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app = Flask("hal0app", static_folder=None)
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
+    recording.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
-    for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp):
+    for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp, requests_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)
     return app

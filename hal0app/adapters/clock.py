@@ -7,6 +7,11 @@ import time
 from hal0app.core.clock import Moment
 
 
+def tick() -> float:
+    """Seconds since boot, as `now` has them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def now() -> Moment:
     """This moment: CLOCK_BOOTTIME (one for all processes, counts sleep, never stepped) and Unix seconds."""
     return Moment(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())

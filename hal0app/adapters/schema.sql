@@ -79,3 +79,29 @@ CREATE TABLE IF NOT EXISTS finding (
 CREATE TABLE IF NOT EXISTS boot (
     id TEXT PRIMARY KEY
 ) STRICT;
+
+-- One row for every inference request, in the order in which they ended; a ring. ts in milliseconds.
+CREATE TABLE IF NOT EXISTS request (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    ts INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    total_ms INTEGER NOT NULL,
+    client TEXT NOT NULL,
+    agent TEXT,
+    slot TEXT,
+    model TEXT,
+    route TEXT,
+    path TEXT,
+    queue_ms INTEGER,
+    load_ms INTEGER,
+    ttft_ms INTEGER,
+    tokens_in INTEGER,
+    tokens_out INTEGER,
+    estimated INTEGER NOT NULL,
+    tokens_per_s REAL,
+    error_code TEXT,
+    replayed INTEGER NOT NULL
+) STRICT;

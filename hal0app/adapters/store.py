@@ -32,7 +32,7 @@ Offload = Callable[[Callable[[], T]], T]
 BUSY_TIMEOUT_MS = 2000
 RECENT_OPERATIONS = 1000  # more than models and kinds of operations there are on a machine
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 2  # of the schema; every table is made if it is not there
+VERSION = 3  # of the schema; every table is made if it is not there
 
 SAVE_OPERATION = (
     "INSERT OR REPLACE INTO operation VALUES (:id, :kind, :model, :slot, :cause, :options, :status, :owner,"

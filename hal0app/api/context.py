@@ -6,6 +6,8 @@ from flask import current_app, request
 
 from hal0app.services.hal0 import Hal0
 
+AGENT_LENGTH = 128
+
 
 def hal0() -> Hal0:
     """The application behind this request."""
@@ -14,8 +16,9 @@ def hal0() -> Hal0:
 
 
 def agent() -> str | None:
-    """Who asks, as far as the request says: the X-hal0-Agent header."""
-    return request.headers.get("X-hal0-Agent") or None
+    """Who asks, as far as the request says: what can be read of the X-hal0-Agent header, up to AGENT_LENGTH."""
+    told = request.headers.get("X-hal0-Agent", "")[:AGENT_LENGTH]
+    return "".join(filter(str.isprintable, told)).strip() or None
 
 
 def asked(name: str) -> bool:

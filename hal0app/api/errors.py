@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from hal0app import errors
@@ -34,7 +34,8 @@ def body(error: Hal0Error, with_details: bool) -> dict[str, Any]:
 
 
 def respond(error: Hal0Error) -> Response:
-    """The answer for `error`."""
+    """The answer for `error`; `g.error_code` keeps its code for the request's record."""
+    g.error_code = error.code
     response = jsonify(body(error, with_details=not _speaks_openai()))
     response.status_code = error.status
     if error.retry_after is not None:

@@ -12,6 +12,7 @@ from hal0app import errors
 from hal0app.api.body import bounded, form_field, json_object, pieces
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.context import hal0
+from hal0app.api.recording import asks_for, follow
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
 from hal0app.core.model import Model
 from hal0app.core.npu import is_shadow
@@ -84,6 +85,7 @@ def v1(path: str) -> Response:
 
 def _serve(endpoint: Endpoint) -> Response:
     raw, payload = json_object(request, hal0().settings.server.max_body_mb << 20)
+    asks_for(payload.get("model"))
     _complete(endpoint, payload)
     ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
     return _respond(hal0().dispatch.serve(endpoint, ask, ClientSocket(request.environ)))
@@ -97,6 +99,7 @@ def _transcribe() -> Response:
     """An upload whose form says which slot is meant: one of the NPU's, or whatever lemond makes of it."""
     raw = bounded(request, hal0().settings.server.max_body_mb << 20)
     name = form_field(request, raw, "model")
+    asks_for(name)
     headers = list(request.headers.items())
     if not claims(name, _configs()):
         ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
@@ -146,6 +149,7 @@ class _Relay:
 
 def _respond(answer: Answer) -> Response:
     try:
+        follow(answer)
         body: Iterable[bytes] = _Relay(answer)
         response = Response(body, status=answer.status, direct_passthrough=True)
         response.headers.clear()

@@ -82,8 +82,13 @@ PAST = {
 }
 
 
+# Whom a cause names when nobody gave a name.
+NAMELESS = frozenset({"", "you", "hal0"})
+
+
 def of_operation(operation: Operation, now: Moment, agent: str | None = None) -> Entry:
-    """The entry that tells how an operation ended."""
+    """The entry that tells how an operation ended; without an `agent`, it is who asked for the operation."""
+    who = operation.cause.who
     failed = operation.status is Status.FAILED
     given_up = operation.error_code == "client.gone"
     verb = "was not" if given_up else "could not be" if failed else "was"
@@ -96,6 +101,6 @@ def of_operation(operation: Operation, now: Moment, agent: str | None = None) ->
         slot=operation.slot,
         model=operation.model,
         data={"cause": operation.cause.as_json(), "code": operation.error_code, **operation.result},
-        agent=agent,
+        agent=agent or (None if who in NAMELESS else who),
         operation=operation.id,
     )

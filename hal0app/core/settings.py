@@ -80,6 +80,7 @@ class Retention(Section, frozen=True, kw_only=True):
 
     journal: Annotated[int, msgspec.Meta(ge=100)] = 20_000
     operations: Annotated[int, msgspec.Meta(ge=100)] = 2_000
+    requests: Annotated[int, msgspec.Meta(ge=100)] = 100_000
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import quote
 
 from hal0app.core import headers as http_headers
 from hal0app.core import sse
 from hal0app.core.headers import Headers
+from hal0app.core.request_record import CLIENT_GONE, COMPLETE, UPSTREAM_BROKEN
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
 
@@ -23,6 +25,7 @@ class Trip:
     route: str = "fallback"
     path: str = "lemond"
     queue_ms: int = 0
+    load_ms: int | None = None  # the part of it that went into a load, where that is known
     replayed: bool = False
 
     def headers(self) -> Headers:
@@ -44,23 +47,33 @@ class Answer:
         self.status = reply.status
         self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
         self.streams = http_headers.is_stream(reply.headers)
+        self.trip = trip
+        self.tap: Callable[[bytes], None] = lambda piece: None
         self._reply, self._head, self._body = reply, head, body
         self._at_close: list[Callable[[], None]] = []
+        self._at_end: list[Callable[[str, int], None]] = []
+        self._outcome, self._size = CLIENT_GONE, 0
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once the answer is closed."""
         self._at_close.append(callback)
 
+    def on_end(self, callback: Callable[[str, int], None]) -> None:
+        """Call back once the answer is closed, with how it ended and the bytes of its body that passed `tap`."""
+        self._at_end.append(callback)
+
     def __iter__(self) -> Iterator[bytes]:
         """The body, verbatim. A stream that breaks between two events ends with an error event and no [DONE]."""
-        tail = self._head[-4:]
+        tail = b""
         try:
-            if self._head:
-                yield self._head
-            for piece in self._body:
+            for piece in chain((self._head,) if self._head else (), self._body):
                 tail = (tail + piece)[-4:]
+                self._size += len(piece)
+                self.tap(piece)
                 yield piece
+            self._outcome = COMPLETE
         except (Broken, Silent) as problem:
+            self._outcome = UPSTREAM_BROKEN
             if not self.streams or not tail.endswith((b"\n\n", b"\r\n\r\n")):
                 raise
             yield sse.frame(json.dumps({"error": {**BROKEN, "message": f"the backend stopped answering: {problem}"}}))
@@ -72,6 +85,8 @@ class Answer:
         finally:
             while self._at_close:
                 self._at_close.pop()()
+            while self._at_end:
+                self._at_end.pop()(self._outcome, self._size)
 
 
 BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}

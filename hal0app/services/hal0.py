@@ -18,7 +18,9 @@ from hal0app.services.feed import Feed
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
+from hal0app.services.requests import Requests
 from hal0app.services.slots import Slots
+from hal0app.services.stats import Stats
 
 
 class Worker(Protocol):
@@ -44,6 +46,9 @@ class Hal0:
     models: Models
     downloads: Downloads
     backends: Backends
+    requests: Requests
+    stats: Stats
+    metrics: Callable[[str], tuple[bytes, str]]  # the Accept header -> Prometheus' text and its type
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

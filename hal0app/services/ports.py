@@ -11,10 +11,13 @@ from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.model_file import ModelFile
 from hal0app.core.operation import Evidence, Operation
 from hal0app.core.reconcile import Past
+from hal0app.core.request_record import Filters, RequestRecord, Summary
 from hal0app.core.residency import Observation
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig
+from hal0app.core.tap import Figures
+from hal0app.core.vitals import KvUsage
 from hal0app.core.watchdog import Unit, Watch
 
 
@@ -176,3 +179,32 @@ class LemondUnit(Protocol):
 
     def unit(self) -> Unit: ...
     def restart(self, unit: Unit) -> str: ...
+
+
+class RequestHistory(Protocol):
+    """The records of requests. `append` tells whether it could write now; times are Unix seconds, `by` a field."""
+
+    def append(self, records: Sequence[RequestRecord]) -> bool: ...
+    def select(self, filters: Filters) -> list[RequestRecord]: ...
+    def summaries(self, since: float, by: str) -> dict[str, Summary]: ...
+    def last_ttft(self) -> dict[str, int]: ...
+
+
+class RequestMeters(Protocol):
+    """Counts a request that ended; `size` bytes of its answer were relayed."""
+
+    def ended(self, record: RequestRecord, figures: Figures, size: int) -> None: ...
+
+
+class ResidencyMeters(Protocol):
+    """Counts loads (seconds), loads that failed, and models that left unasked."""
+
+    def loaded(self, slot: str, seconds: float) -> None: ...
+    def load_failed(self, slot: str, code: str) -> None: ...
+    def evicted(self, slot: str, reason: str) -> None: ...
+
+
+class KvGauge(Protocol):
+    """Asks the llama.cpp server at a base URL for the use of its KV cache; None: it does not tell."""
+
+    def kv_usage(self, base_url: str) -> KvUsage | None: ...

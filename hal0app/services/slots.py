@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from hal0app.core.schema import SchemaError
 from hal0app.core.settings import merge
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import NAME, NAME_RULE, SlotConfig, read_slot
+from hal0app.core.vitals import UNKNOWN, Vitals
 from hal0app.services.control import Control, Want
 from hal0app.services.jobs import Job
 from hal0app.services.leases import Leases
@@ -41,6 +42,7 @@ class SlotView:
     last_load_ms: int | None = None
     operation: str | None = None
     options_differ: bool = False
+    vitals: Vitals = UNKNOWN
 
     @property
     def config(self) -> SlotConfig | None:
@@ -77,13 +79,17 @@ class SlotView:
             "loads": record.loads,
             "evictions": record.evictions,
             "last_load_ms": self.last_load_ms,
+            **self.vitals.as_json(),
             "operation": self.operation,
             "version": record.version,
         }
 
 
 class Slots:
-    """Reads come from the observer's snapshot; changes go to the files and to the control worker."""
+    """Reads come from the observer's snapshot; changes go to the files and to the control worker.
+
+    `vitals` tells at once how a slot, with its resident if it is loaded, fares.
+    """
 
     def __init__(
         self, files: SlotFolder, observer: Observer, control: Control, leases: Leases, store: States, clock: Clock
@@ -91,6 +97,7 @@ class Slots:
         self._files, self._observer, self._control = files, observer, control
         self._leases, self._store, self._clock = leases, store, clock
         self._writing = threading.Lock()
+        self.vitals: Callable[[str, Resident | None], Vitals] = lambda slot, resident: UNKNOWN
 
     # -- reading
 
@@ -131,6 +138,7 @@ class Slots:
             last_load_ms=loads[0] if loads else None,
             operation=next((one.id for one in mine if one.alive(now)), None),
             options_differ=_differs(slot, resident, snapshot),
+            vitals=self.vitals(slot.name, resident),
         )
 
     def _state(self, record: Record, model: str | None, last: float, tick: float, wall: float) -> State:

@@ -12,6 +12,7 @@ KEYS = {
     *("name", "type", "device", "model", "port", "enabled", "default", "pinned", "priority", "on_evict", "state"),
     *("reason", "message", "since", "stale_since", "displaced_by", "backend_url", "recipe", "ctx_size", "labels"),
     *("in_flight", "queued", "last_used_at", "loads", "evictions", "last_load_ms", "operation", "version"),
+    *("ttft_ms", "tokens_per_s", "memory_bytes", "kv_usage"),
 }
 
 

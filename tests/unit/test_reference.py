@@ -80,7 +80,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def test_every_control_endpoint_is_listed(routes: set[str]) -> None:
-    control = {route for route in routes if " /api/" in route or route.endswith("z")} - {
+    control = {route for route in routes if " /api/" in route or route.endswith(("z", "/metrics"))} - {
         route for route in routes if " /api/v1/" in route
     }
     acts = {f"POST /api/slots/{{name}}/{act}" for act in ("load", "unload", "restart", "swap", "pin", "unpin")}

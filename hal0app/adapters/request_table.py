@@ -1,0 +1,147 @@
+"""The table of request records in hal0.db: a ring, appended in batches, and what many of its rows come to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hal0app.core.request_record import Filters, RequestRecord, Summary
+
+BUSY_TIMEOUT_S = 2.0
+COLUMNS = tuple(one.name for one in fields(RequestRecord) if one.name != "seq")
+INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"  # noqa: S608
+CLAUSES = {
+    "slot": "slot = :slot",
+    "model": "model = :model",
+    "agent": "agent = :agent",
+    "status": "status BETWEEN :lowest AND :highest",
+}
+LAST_TTFT = (
+    "SELECT slot, ttft_ms FROM request WHERE seq IN"
+    " (SELECT max(seq) FROM request WHERE slot IS NOT NULL AND ttft_ms IS NOT NULL GROUP BY slot)"
+)
+# Percentiles by nearest rank: the value whose rank is p percent of the number of values, rounded up. SQLite does the
+# sorting without Python's lock, so that a hundred thousand rows stall nobody.
+SUMMARY = """
+WITH chosen AS (
+    SELECT {by} AS key, error_code IS NOT NULL AND outcome != 'client_gone' AS error, tokens_in, tokens_out,
+        CASE WHEN status < 400 THEN total_ms END AS total, CASE WHEN status < 400 THEN ttft_ms END AS first,
+        CASE WHEN status < 400 THEN tokens_per_s END AS speed
+    FROM request WHERE ts >= :since AND {by} IS NOT NULL
+), totals AS (
+    SELECT key, total, row_number() OVER (PARTITION BY key ORDER BY total) AS place,
+        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE total IS NOT NULL
+), firsts AS (
+    SELECT key, first, row_number() OVER (PARTITION BY key ORDER BY first) AS place,
+        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE first IS NOT NULL
+), speeds AS (
+    SELECT key, speed, row_number() OVER (PARTITION BY key ORDER BY speed) AS place,
+        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE speed IS NOT NULL
+)
+SELECT key, count(*) AS requests, sum(error) AS errors,
+    coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out,
+    ttft_p50, ttft_p95, total_p50, total_p95, tokens_per_s
+FROM chosen
+LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, total, NULL)) AS total_p50,
+    max(iif(place = (number * 95 + 99) / 100, total, NULL)) AS total_p95 FROM totals GROUP BY key) USING (key)
+LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, first, NULL)) AS ttft_p50,
+    max(iif(place = (number * 95 + 99) / 100, first, NULL)) AS ttft_p95 FROM firsts GROUP BY key) USING (key)
+LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, speed, NULL)) AS tokens_per_s
+    FROM speeds GROUP BY key) USING (key)
+GROUP BY key
+"""
+Offload = Callable[[Callable[[], Any]], Any]
+
+
+class RequestTable:
+    """The newest `keep` records. The schema is the store's; `offload` says where the blocking happens, one at a time.
+
+    Reading raises sqlite3.Error.
+    """
+
+    def __init__(self, path: Path, keep: int, offload: Offload = lambda work: work()) -> None:
+        self._path, self._keep, self._offload = path, keep, offload
+        self._connection: sqlite3.Connection | None = None
+
+    def append(self, records: Sequence[RequestRecord]) -> bool:
+        """Write them in one transaction; False when that is impossible for now (a full disk, a lock).
+
+        Raises sqlite3.Error when it will not become possible.
+        """
+        done: bool = self._offload(lambda: self._append(records))
+        return done
+
+    def select(self, filters: Filters) -> list[RequestRecord]:
+        """Records, newest first."""
+        found: list[RequestRecord] = self._offload(lambda: self._select(filters))
+        return found
+
+    def summaries(self, since: float, by: str) -> dict[str, Summary]:
+        """What the requests accepted from `since` (Unix seconds) on come to, `by` slot or endpoint."""
+        query = SUMMARY.format(by={"slot": "slot", "endpoint": "endpoint"}[by])
+        found: dict[str, Summary] = self._offload(lambda: self._summaries(query, round(since * 1000)))
+        return found
+
+    def last_ttft(self) -> dict[str, int]:
+        """The last known time to the first token of every slot, in milliseconds."""
+        found: dict[str, int] = self._offload(lambda: {row[0]: row[1] for row in self._db().execute(LAST_TTFT)})
+        return found
+
+    def close(self) -> None:
+        """Close the database."""
+        self._offload(self._close)
+
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _append(self, records: Sequence[RequestRecord]) -> bool:
+        try:
+            db = self._db()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.executemany(INSERT, map(_values, records))
+                newest = db.execute("SELECT max(seq) FROM request").fetchone()[0] or 0
+                db.execute("DELETE FROM request WHERE seq <= ?", (newest - self._keep,))
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def _select(self, filters: Filters) -> list[RequestRecord]:
+        lowest, highest = filters.status or (None, None)
+        wanted = [name for name in CLAUSES if getattr(filters, name) is not None]
+        clauses = " AND ".join(["seq > :since", *(CLAUSES[name] for name in wanted)])
+        query = f"SELECT * FROM request WHERE {clauses} ORDER BY seq DESC LIMIT :limit"  # noqa: S608 - fixed clauses
+        values = {**filters.__dict__, "lowest": lowest, "highest": highest}
+        values.pop("status")
+        return [_record(row) for row in self._db().execute(query, values)]
+
+    def _summaries(self, query: str, since: int) -> dict[str, Summary]:
+        rows = [dict(row) for row in self._db().execute(query, {"since": since})]
+        return {row.pop("key"): Summary(**row) for row in rows}
+
+
+def _values(record: RequestRecord) -> dict[str, Any]:
+    return {**record.__dict__, "ts": round(record.ts * 1000)}
+
+
+def _record(row: sqlite3.Row) -> RequestRecord:
+    flags = {"estimated": bool(row["estimated"]), "replayed": bool(row["replayed"])}
+    return RequestRecord(**{**dict(row), **flags, "ts": row["ts"] / 1000})

@@ -1,0 +1,229 @@
+"""What hal0 knows of its requests: one record each, kept by a worker in the background, and what they come to.
+
+Nothing here blocks a request: beginning and ending one touch memory only, also from a callback of the hub. What the
+table cannot take in time is lost, oldest first, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from hal0app.core.clock import Clock, Moment
+from hal0app.core.request_record import (
+    CLIENT_GONE,
+    CODES_OF_ENDS,
+    LONGEST_ID,
+    REFUSED,
+    Filters,
+    RequestRecord,
+    cut,
+)
+from hal0app.core.tap import NOTHING_PASSED, Figures, Tap
+from hal0app.services.answer import Trip
+from hal0app.services.ports import RequestHistory, RequestMeters
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+BATCH = 200
+MOST_PENDING = 5000
+LINGER_S = 3.0  # after `stop`: as long as requests under way may take to finish
+LINGER_PERIOD_S = 0.1
+
+
+def new_id() -> str:
+    """An id for a request that came without one."""
+    return f"req-{secrets.token_hex(12)}"
+
+
+class Requests:
+    """Begins requests, and keeps the records of those that ended. `meters` are told of each."""
+
+    def __init__(self, table: RequestHistory, meters: RequestMeters, clock: Clock, tick: Callable[[], float]) -> None:
+        self._table, self._meters, self._clock, self._tick = table, meters, clock, tick
+        self._pending: deque[RequestRecord] = deque()
+        self._flushing = threading.Lock()
+        self._news = threading.Event()
+        self._stopped_at: float | None = None
+        self._failing = False
+        self._last_ttft: dict[str, int] = {}
+        self.open = 0
+        self.lost = 0
+
+    # -- requests
+
+    def begin(self, endpoint: str, client: str = "", agent: str | None = None, id_: str | None = None) -> Request:
+        """Accept a request; whoever begins it must tell how it ended."""
+        self.open += 1
+        return Request(self, endpoint, client, agent, id_ or new_id(), self._clock(), self._tick)
+
+    def keep(self, record: RequestRecord, figures: Figures, size: int) -> None:
+        """Take the record of a request that has ended; `size` bytes of its answer were relayed. Never raises."""
+        self.open -= 1
+        if record.slot and record.ttft_ms is not None:
+            self._last_ttft[record.slot] = record.ttft_ms
+        if len(self._pending) >= MOST_PENDING:
+            self._pending.popleft()
+            self.lost += 1
+        self._pending.append(record)
+        if len(self._pending) == BATCH or self._stopped_at is not None:
+            self._news.set()
+        try:
+            self._meters.ended(record, figures, size)
+        except Exception:
+            log.exception("the figures of a request could not be counted")
+
+    @property
+    def pending(self) -> int:
+        """Records that are not written yet."""
+        return len(self._pending)
+
+    def last_ttft(self, slot: str) -> int | None:
+        """The last time to the first token that the slot's requests told, in milliseconds."""
+        return self._last_ttft.get(slot)
+
+    def select(self, filters: Filters) -> list[RequestRecord]:
+        """Records, newest first, with those that ended just now. Blocks the caller, not the hub."""
+        self.flush()
+        return self._table.select(filters)
+
+    # -- the worker
+
+    def run(self) -> None:
+        """Write what is pending every period and when a batch is full, until a little after `stop`."""
+        self._remember()
+        while self._stopped_at is None or self._tick() - self._stopped_at < LINGER_S:
+            self._news.wait(PERIOD_S if self._stopped_at is None else LINGER_PERIOD_S)
+            self._news.clear()
+            self.flush()
+
+    def _remember(self) -> None:
+        try:
+            self._last_ttft = {**self._table.last_ttft(), **self._last_ttft}
+        except Exception:
+            log.exception("the last requests could not be read")
+
+    def stop(self) -> None:
+        """Write what is pending at once; `run` goes on for the requests that are under way."""
+        self._stopped_at = self._tick()
+        self._news.set()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending now. What cannot be written stays for the next time."""
+        with self._flushing:
+            for _ in range(MOST_PENDING // BATCH + 1):
+                batch = [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
+                if not batch or not self._written(batch):
+                    return
+
+    def _written(self, batch: list[RequestRecord]) -> bool:
+        """Whether the next batch may be tried."""
+        try:
+            done = self._table.append(batch)
+        except Exception:
+            log.exception("%d request records are lost", len(batch))
+            self.lost += len(batch)
+            return True
+        if not done:
+            self._put_back(batch)
+        if done is self._failing:
+            self._failing = not done
+            log.log(
+                logging.INFO if done else logging.ERROR, "request records %s be written", "can" if done else "cannot"
+            )
+        return done
+
+    def _put_back(self, batch: list[RequestRecord]) -> None:
+        room = max(0, MOST_PENDING - len(self._pending))
+        self.lost += max(0, len(batch) - room)
+        self._pending.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
+
+
+class Request:
+    """One request from its acceptance to its end, which is told once: by `refused` or by `ended`; more is ignored."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        endpoint: str,
+        client: str,
+        agent: str | None,
+        id_: str,
+        accepted: Moment,
+        tick: Callable[[], float],
+    ) -> None:
+        self.id = id_
+        self._requests, self._accepted, self._tick = requests, accepted, tick
+        self._endpoint, self._client, self._agent = endpoint, client, agent
+        self._status = 0
+        self._trip = Trip(route="", path="")
+        self._tap: Tap | None = None
+        self._over = False
+
+    def asks_for(self, model: str, slot: str = "") -> None:
+        """What it names, for the case that nothing serves it."""
+        self._trip = Trip(slot=slot, model=model, route="", path="")
+
+    def answered(self, status: int, streams: bool, trip: Trip) -> Tap:
+        """An answer has begun; the tap that its body is to pass."""
+        self._status, self._trip = status, trip
+        self._tap = Tap(self._tick, streams)
+        return self._tap
+
+    @property
+    def begun(self) -> bool:
+        """Whether an answer of an upstream has begun, so that its relay will tell the end."""
+        return self._tap is not None
+
+    def refused(self, status: int, code: str | None) -> None:
+        """hal0 gave an answer of its own."""
+        self._end(CLIENT_GONE if code == "client.gone" else REFUSED, NOTHING_PASSED, 0, status, code)
+
+    def ended(self, outcome: str, size: int) -> None:
+        """The relay of the answer has ended; `outcome` is its word for how. Never raises."""
+        try:
+            figures = self._tap.figures() if self._tap is not None else NOTHING_PASSED
+        except Exception:
+            log.exception("the figures of an answer could not be read")
+            figures = NOTHING_PASSED
+        told = figures.error or (f"http.{self._status}" if self._status >= 400 else None)
+        self._end(str(outcome), figures, size, self._status, CODES_OF_ENDS.get(str(outcome)) or told)
+
+    def _end(self, outcome: str, figures: Figures, size: int, status: int, code: str | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        trip = self._trip
+        record = RequestRecord(
+            ts=self._accepted.wall,
+            id=self.id,
+            endpoint=self._endpoint,
+            status=status,
+            outcome=outcome,
+            total_ms=_ms(self._tick() - self._accepted.tick),
+            client=self._client,
+            agent=cut(self._agent, LONGEST_ID),
+            slot=trip.slot or None,
+            model=cut(trip.model),
+            route=trip.route or None,
+            path=trip.path or None,
+            queue_ms=trip.queue_ms if trip.route else None,
+            load_ms=trip.load_ms,
+            ttft_ms=None if figures.first is None else _ms(figures.first - self._accepted.tick),
+            tokens_in=figures.tokens_in,
+            tokens_out=figures.tokens_out,
+            estimated=figures.estimated,
+            tokens_per_s=None if figures.tokens_per_s is None else round(figures.tokens_per_s, 2),
+            error_code=code,
+            replayed=trip.replayed,
+        )
+        self._requests.keep(record, figures, size)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

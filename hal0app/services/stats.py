@@ -1,0 +1,85 @@
+"""What the requests of the last minute, hour and day come to, per slot and per endpoint."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hal0app.core.clock import Clock
+from hal0app.core.request_record import Summaries
+from hal0app.services.ports import RequestHistory
+
+log = logging.getLogger(__name__)
+
+WINDOWS = {"1m": 60.0, "1h": 3600.0, "24h": 86400.0}  # seconds
+HOUR = "1h"
+KEEP_S = 1.0
+SHARE = 20  # figures are kept so many times as long as they took to compute: at most 5 % of a core go into them
+
+
+@dataclass(frozen=True)
+class Window:
+    """The figures of one window, as they were at `taken_at` (Unix seconds)."""
+
+    seconds: float
+    taken_at: float
+    slots: Summaries
+    endpoints: Summaries
+
+
+@dataclass(frozen=True)
+class _Kept:
+    window: Window
+    until: float
+
+
+class Stats:
+    """Computes off the hub, when asked, and keeps the result for a second or more. `hour` is what was computed last."""
+
+    def __init__(self, history: RequestHistory, clock: Clock, flush: Callable[[], None] = lambda: None) -> None:
+        self._history, self._clock, self._flush = history, clock, flush
+        self._computing = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
+        self._stopping = threading.Event()
+
+    def window(self, name: str) -> Window:
+        """The figures of a window of WINDOWS. Blocks the caller, not the hub."""
+        with self._computing:
+            kept = self._kept.get(name)
+            if kept is None or self._clock().tick >= kept.until:
+                kept = self._kept[name] = self._compute(WINDOWS[name])
+            return kept.window
+
+    def _compute(self, seconds: float) -> _Kept:
+        began = self._clock()
+        self._flush()
+        since = began.wall - seconds
+        slots, endpoints = (self._history.summaries(since, by) for by in ("slot", "endpoint"))
+        ended = self._clock().tick
+        keep_s = max(KEEP_S, SHARE * (ended - began.tick))
+        return _Kept(Window(seconds, began.wall, slots, endpoints), ended + keep_s)
+
+    @property
+    def hour(self) -> Summaries:
+        """The last hour's figures of every slot, as last computed; nothing is computed for it."""
+        kept = self._kept.get(HOUR)
+        return kept.window.slots if kept else {}
+
+    def run(self) -> None:
+        """Keep `hour` fresh until stopped."""
+        while not self._stopping.is_set():
+            try:
+                self.window(HOUR)
+            except Exception:
+                log.exception("the figures of the last hour could not be read")
+            self._stopping.wait(max(KEEP_S, self._due_in()))
+
+    def _due_in(self) -> float:
+        kept = self._kept.get(HOUR)
+        return kept.until - self._clock().tick if kept else 0.0
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopping.set()
