@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask, Response, g, request
 
 from hal0app.api.context import agent, hal0
 from hal0app.core.request_record import endpoint_name, is_request_id
+from hal0app.errors import CODES
 from hal0app.services.answer import Answer
 from hal0app.services.requests import Request, new_id
 
@@ -61,7 +60,7 @@ def follow(answer: Answer) -> None:
     under_way = _current()
     if under_way is not None:
         answer.tap = under_way.answered(answer.status, answer.streams, answer.trip)
-        answer.on_end(under_way.ended)
+        answer.on_end = under_way.ended
 
 
 def _answered(response: Response) -> Response:
@@ -69,11 +68,12 @@ def _answered(response: Response) -> Response:
         response.headers[ID] = g.request_id
     under_way = _current()
     if under_way is not None and not under_way.begun:
-        under_way.refused(response.status_code, g.get("error_code"))
+        code = g.get("error_code")
+        under_way.refused(CODES[code].status if code else response.status_code, code)
     return response
 
 
-def _over(problem: BaseException | None) -> Any:
+def _over(problem: BaseException | None) -> None:
     """Whatever went wrong on the way, nothing stays open; a record that has ended takes no second end."""
     under_way = _current()
     if under_way is not None and not under_way.begun:

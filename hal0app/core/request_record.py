@@ -14,14 +14,15 @@ LONGEST_NAME = 200
 LONGEST_ID = 128
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
-# How a request ended. All but the first two are the relay's words for an answer that was begun.
+# How a request ended. All but the first are also the relay's words for an answer that was begun.
 REFUSED = "refused"  # hal0 gave an error of its own instead
 COMPLETE = "complete"
 CLIENT_GONE = "client_gone"
 UPSTREAM_BROKEN = "upstream_broken"
+UPSTREAM_SILENT = "upstream_silent"
 
 # The code of an answer that an upstream did not end as it should; with the status of its head nothing else tells.
-CODES_OF_ENDS = {UPSTREAM_BROKEN: "upstream.protocol", "upstream_silent": "upstream.timeout"}
+CODES_OF_ENDS = {UPSTREAM_BROKEN: "upstream.protocol", UPSTREAM_SILENT: "upstream.timeout"}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from hal0app.core import headers as http_headers
 from hal0app.core import sse
 from hal0app.core.headers import Headers
-from hal0app.core.request_record import CLIENT_GONE, COMPLETE, UPSTREAM_BROKEN
+from hal0app.core.request_record import CLIENT_GONE, COMPLETE, UPSTREAM_BROKEN, UPSTREAM_SILENT
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
 
@@ -41,26 +41,25 @@ class Trip:
 
 
 class Answer:
-    """A committed answer: iterate it once for the body, close it always."""
+    """A committed answer: iterate it once for the body, close it always.
+
+    `tap` is given every piece of the body. `on_end` is told once how the relay ended, and its bytes.
+    """
 
     def __init__(self, reply: Reply, head: bytes, body: Iterator[bytes], trip: Trip) -> None:
         self.status = reply.status
         self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
         self.streams = http_headers.is_stream(reply.headers)
         self.trip = trip
-        self.tap: Callable[[bytes], None] = lambda piece: None
+        self.tap: Callable[[bytes], None] | None = None
+        self.on_end: Callable[[str, int], None] | None = None
         self._reply, self._head, self._body = reply, head, body
         self._at_close: list[Callable[[], None]] = []
-        self._at_end: list[Callable[[str, int], None]] = []
         self._outcome, self._size = CLIENT_GONE, 0
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once the answer is closed."""
         self._at_close.append(callback)
-
-    def on_end(self, callback: Callable[[str, int], None]) -> None:
-        """Call back once the answer is closed, with how it ended and the bytes of its body that passed `tap`."""
-        self._at_end.append(callback)
 
     def __iter__(self) -> Iterator[bytes]:
         """The body, verbatim. A stream that breaks between two events ends with an error event and no [DONE]."""
@@ -69,24 +68,26 @@ class Answer:
             for piece in chain((self._head,) if self._head else (), self._body):
                 tail = (tail + piece)[-4:]
                 self._size += len(piece)
-                self.tap(piece)
+                if self.tap is not None:
+                    self.tap(piece)
                 yield piece
             self._outcome = COMPLETE
         except (Broken, Silent) as problem:
-            self._outcome = UPSTREAM_BROKEN
+            self._outcome = UPSTREAM_SILENT if isinstance(problem, Silent) else UPSTREAM_BROKEN
             if not self.streams or not tail.endswith((b"\n\n", b"\r\n\r\n")):
                 raise
             yield sse.frame(json.dumps({"error": {**BROKEN, "message": f"the backend stopped answering: {problem}"}}))
 
     def close(self) -> None:
         """Give back the upstream and the lease; twice is fine."""
+        told, self.on_end = self.on_end, None
         try:
+            if told is not None:
+                told(self._outcome, self._size)
             self._reply.close()
         finally:
             while self._at_close:
                 self._at_close.pop()()
-            while self._at_end:
-                self._at_end.pop()(self._outcome, self._size)
 
 
 BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}

@@ -13,8 +13,9 @@ from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.request_record import Filters, RequestRecord, Summary
 from hal0app.core.slot import Record
 from hal0app.core.tap import Figures
+from hal0app.core.upstream import Broken, Silent
 from hal0app.core.vitals import KvUsage, Vitals
-from hal0app.services.answer import Trip
+from hal0app.services.answer import Answer, Trip
 from hal0app.services.metering import Metering, gauges
 from hal0app.services.observer import Snapshot
 from hal0app.services.requests import BATCH, MOST_PENDING, Request, Requests
@@ -22,7 +23,7 @@ from hal0app.services.sampling import KEEP_S, Sampling
 from hal0app.services.stats import SHARE, Stats
 from hal0app.services.vitals import Checkup
 from tests.support.waiting import eventually
-from tests.unit.fakes import HandClock, House, at, operation, resident, seen, slot
+from tests.unit.fakes import FakeReply, HandClock, House, at, operation, resident, seen, slot
 
 TRIP = Trip(slot="primary", model="m", route="slot", path="direct", queue_ms=7)
 CONTENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -279,6 +280,32 @@ def test_the_last_time_to_the_first_token_survives_a_restart() -> None:
     request.ended("complete", 1)
     desk.requests._remember()
     assert [desk.requests.last_ttft(name) for name in ("primary", "other", "none")] == [0, 60, None]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read", "outcome", "size"),
+    [
+        ([CONTENT, USAGE], 9, "complete", len(CONTENT + USAGE)),
+        ([CONTENT, USAGE], 1, "client_gone", len(CONTENT)),
+        ([], 0, "client_gone", 0),
+        ([CONTENT, Broken("cut")], 9, "upstream_broken", len(CONTENT)),
+        ([CONTENT, Silent("late")], 9, "upstream_silent", len(CONTENT)),
+    ],
+)
+def test_an_answer_shows_its_body_to_the_tap_and_tells_its_end_once(
+    pieces: list[Any], read: int, outcome: str, size: int
+) -> None:
+    seen_pieces: list[bytes] = []
+    ends: list[tuple[str, int]] = []
+    reply = FakeReply(200, "text/event-stream", *pieces)
+    answer = Answer(reply, b"", reply.chunks(), TRIP)
+    answer.tap, answer.on_end = seen_pieces.append, lambda *told: ends.append(told)
+    body = iter(answer)
+    for _ in range(read):
+        next(body, b"")
+    answer.close()
+    answer.close()
+    assert (ends, sum(map(len, seen_pieces))) == ([(outcome, size)], size)
 
 
 # -- stats
