@@ -67,7 +67,7 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 
 .PHONY: integration
 integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, a minute of load
-	$(call lane,integration,$(PYTEST) tests/integration tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 1)
+	$(call lane,integration,$(PYTEST) tests/relay tests/integration tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 1)
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium

@@ -73,6 +73,7 @@ CODES: dict[str, Code] = {
     "request.invalid_json": Code(400, CallerError, "The body is not valid JSON, or not a JSON object."),
     "request.missing_field": Code(400, CallerError, "A field that the endpoint requires is absent or empty."),
     "request.invalid_field": Code(400, CallerError, "A field has the wrong type or an impossible value."),
+    "request.timeout": Code(408, CallerError, "Nothing more of the request's body came for too long."),
     "request.too_large": Code(413, CallerError, "The body is larger than hal0 takes."),
     "request.forbidden_origin": Code(403, CallerError, "A web page of another site tried to change something."),
     "request.not_found": Code(404, CallerError, "No such address."),

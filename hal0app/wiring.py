@@ -124,7 +124,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         requests=requests,
         stats=stats,
         metrics=meters.text,
-        workers=[witness, keeper, downloads, sampling, stats, requests],
+        workers=[witness, keeper, downloads, sampling, stats, requests, upstream],
         on_start=[WorkerLock(where.lock).take],
     )
 

@@ -1,45 +1,63 @@
-"""Requests to a base URL, answered as they come: one connection a request, no total time limit."""
+"""Requests to a base URL over connections that are kept, answered as they come, with no total time limit."""
 
 from __future__ import annotations
 
-import http.client
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
+from hal0app.adapters.connections import Address, Connections, connect
+from hal0app.adapters.sending import send, send_pieces
+from hal0app.core import request_head, response_head
+from hal0app.core.framing import Framing, Malformed
 from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
 
-CONNECT_S = 5.0
 SILENCE_S = 900.0  # the longest gap between two bytes: a prefill of a long prompt sends nothing for minutes
 READ_BYTES = 65536
+IDLE_TO_LEMOND = 4  # each of its connections takes one of its threads
 
 # Nobody listens at the address.
 ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError)
 
 # Only these say that nobody is there; every other failure says nothing about the backend.
-GONE = (http.client.RemoteDisconnected, ConnectionRefusedError, ConnectionResetError, BrokenPipeError)
+GONE = (ConnectionResetError, BrokenPipeError)
+
+Body = bytes | Iterable[bytes] | None
 
 
 class HttpUpstream:
-    """Opens calls. `key` is lemond's own and is sent only to `keyed`, lemond's base URL."""
+    """Opens calls. `key` is lemond's own and is sent only to `lemond`, its base URL."""
 
-    def __init__(self, keyed: str = "", key: str | None = None) -> None:
-        self._keyed, self._key = keyed, key
+    def __init__(self, lemond: str = "", key: str | None = None) -> None:
+        self._lemond, self._key = lemond, key
+        self.connections = Connections({_place(lemond)[0]: IDLE_TO_LEMOND} if lemond else None)
 
-    def call(
-        self,
-        base_url: str,
-        method: str,
-        path: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes | Iterable[bytes] | None,
-    ) -> HttpCall:
+    def call(self, base_url: str, method: str, path: str, headers: Sequence[tuple[str, str]], body: Body) -> HttpCall:
         """A call to `base_url` + `path`, not yet sent. A body of unknown length goes chunked."""
         sent = list(headers)
-        if self._key and base_url == self._keyed:
+        if self._key and base_url == self._lemond:
             sent.append(("Authorization", f"Bearer {self._key}"))
-        return HttpCall(base_url, method, path, sent, body)
+        return HttpCall(self.connections, base_url, method, path, sent, body)
+
+    def run(self) -> None:
+        """Close idle connections in time, until stopped."""
+        self.connections.run()
+
+    def stop(self) -> None:
+        """Close every idle connection."""
+        self.connections.stop()
+
+
+@lru_cache(maxsize=256)
+def _place(base_url: str) -> tuple[Address, str, str]:
+    """Address, Host header and path of a base URL."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    port = parts.port or 80
+    return (host, port), f"[{host}]:{port}" if ":" in host else f"{host}:{port}", parts.path.rstrip("/")
 
 
 class HttpCall:
@@ -47,134 +65,177 @@ class HttpCall:
 
     def __init__(
         self,
+        connections: Connections,
         base_url: str,
         method: str,
         path: str,
         headers: Sequence[tuple[str, str]],
-        body: bytes | Iterable[bytes] | None,
+        body: Body,
     ) -> None:
-        parts = urlsplit(base_url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=CONNECT_S)
-        self._method, self._path = method, parts.path.rstrip("/") + path
-        self._headers, self._body = headers, body
+        self._connections, self._base_url = connections, base_url
+        self._address, self._host, self._prefix = _place(base_url)
+        self._method, self._path, self._headers, self._body = method, path, headers, body
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._aborted = False
+        self._sent_all = True
+        self.aborted = False
 
     def reply(self) -> HttpReply:
         """Send the request and wait for the head of the answer. Raises Unreached, Silent, Broken, Aborted.
 
-        An upload whose own source breaks off counts as Aborted: it was the client's.
+        An upload whose own source breaks off counts as Aborted: it was the client's. A kept connection that turns
+        out to be closed is replaced by a new one, once, if the body can be sent again.
         """
-        self._connect()
-        try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
-                self._send()
-            return HttpReply(self, self._connection.getresponse())
-        except Aborted:
-            self.close()
-            raise
-        except TimeoutError as late:
-            raise self._failure(Silent(str(late))) from late
-        except http.client.HTTPException as problem:
-            raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
-        except (OSError, AttributeError, ValueError) as problem:
-            raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
+        replayable = self._body is None or isinstance(self._body, bytes)
+        kept = self._connections.take(self._address) if replayable else None
+        if kept is not None:
+            with suppress(Unreached):
+                return self._ask(kept)
+        return self._ask(self._connect())
 
-    def _connect(self) -> None:
+    def _connect(self) -> socket.socket:
         try:
-            self._connection.connect()
+            return connect(self._address, SILENCE_S)
         except (*ABSENT, socket.gaierror) as problem:
             if isinstance(problem, socket.gaierror) and problem.errno != socket.EAI_NONAME:
                 raise self._failure(Broken(f"the name could not be looked up: {problem}")) from problem
             raise self._failure(Unreached(repr(problem))) from problem
         except OSError as problem:
             raise self._failure(Broken(f"no connection could be made: {problem}")) from problem
-        self._socket = self._connection.sock
-        if self._aborted:
-            raise self._failure(Aborted())
 
-    def _send(self) -> None:
-        connection = self._connection
-        connection.sock.settimeout(SILENCE_S)
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.putrequest(self._method, self._path, skip_accept_encoding=True)
-        for name, value in self._headers:
-            connection.putheader(name, value)
-        connection.putheader("Connection", "close")
-        self._send_body()
+    def _ask(self, connection: socket.socket) -> HttpReply:
+        with self._lock:
+            self._socket = connection
+        try:
+            if self.aborted:
+                raise Aborted  # noqa: TRY301 - it ends as any other failure does
+            with suppress(*GONE):  # it may have answered before it had read everything
+                self._sent_all = self._send(connection)
+            return HttpReply(self, connection, *self._head(connection))
+        except TimeoutError as late:
+            raise self._failure(Silent(str(late))) from late
+        except (OSError, ValueError, Malformed) as problem:
+            raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
+        except BaseException:
+            self.end(reusable=False)
+            raise
 
-    def _send_body(self) -> None:
-        connection, body = self._connection, self._body
+    def _send(self, connection: socket.socket) -> bool:
+        body, headers = self._body, list(self._headers)
+        self._sent_all = False
         if isinstance(body, bytes):
-            connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
-            return
-        chunked = body is not None and not any(name.lower() == "content-length" for name, _ in self._headers)
+            headers.append(("Content-Length", str(len(body))))
+            return send(connection, self._head_with(headers) + body)
+        chunked = body is not None and not any(name.lower() == "content-length" for name, _ in headers)
         if chunked:
-            connection.putheader("Transfer-Encoding", "chunked")
-        connection.endheaders()
-        for part in _pieces(body or ()):
-            if part:
-                connection.send(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
-        if chunked:
-            connection.send(b"0\r\n\r\n")
+            headers.append(("Transfer-Encoding", "chunked"))
+        head = self._head_with(headers)
+        return send(connection, head) and send_pieces(connection, body or (), chunked)
+
+    def _head_with(self, headers: Sequence[tuple[str, str]]) -> bytes:
+        return request_head.write(self._method, self._prefix + self._path, self._host, headers)
+
+    def _head(self, connection: socket.socket) -> tuple[response_head.Head, bytes]:
+        data = b""
+        while (found := response_head.read(data, self._method)) is None:
+            piece = connection.recv(READ_BYTES)
+            if not piece:
+                raise ConnectionResetError("closed before its answer") if not data else Malformed("cut in its head")
+            data += piece
+        return found
 
     def abort(self) -> None:
         """End the call; whoever waits on it gets Aborted."""
-        self._aborted = True
-        self._hang_up()
+        self.aborted = True
+        with self._lock:
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def end(self, reusable: bool) -> None:
+        """Give the connection back, or close it; twice is fine."""
+        with self._lock:
+            ended, self._socket = self._socket, None
+        if ended is None:
+            return
+        if reusable and self._sent_all and not self.aborted:
+            self._connections.give(self._address, ended)
+            return
+        with suppress(OSError):
+            ended.shutdown(socket.SHUT_RDWR)
+        ended.close()
 
     def close(self) -> None:
         """End the connection and forget it."""
-        self._hang_up()
-        self._connection.close()
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    @property
-    def aborted(self) -> bool:
-        return self._aborted
+        self.end(reusable=False)
 
     def _failure(self, otherwise: Exception) -> Exception:
-        self.close()
-        return Aborted() if self._aborted else otherwise
-
-
-def _pieces(body: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces of an upload; a failure of its source is no failure of the upstream."""
-    try:
-        yield from body
-    except OSError as problem:
-        raise Aborted(repr(problem)) from problem
+        self.end(reusable=False)
+        return Aborted() if self.aborted else otherwise
 
 
 class HttpReply:
-    """The head of an answer and its body."""
+    """The head of an answer and its body, decoded by `chunks`, or raw by whoever takes over the connection."""
 
-    def __init__(self, call: HttpCall, response: http.client.HTTPResponse) -> None:
-        self._call, self._response = call, response
-        self.status = response.status
-        self.headers = [(name, value) for name, value in response.getheaders() if name.lower() != "transfer-encoding"]
+    def __init__(self, call: HttpCall, connection: socket.socket, head: response_head.Head, rest: bytes) -> None:
+        self._call, self._head, self._rest = call, head, rest
+        self.connection: socket.socket = connection
+        self.status, self.headers = head.status, head.headers
+        self.framing: Framing = head.framing
+        self._read: list[bytes] = []
+        self._on_raw: Callable[[bytes], object] | None = self._read.append
 
     def chunks(self) -> Iterator[bytes]:
         """The body in pieces, each as soon as it is there. Raises Broken when it ends too early, Silent, Aborted."""
         try:
-            while piece := self._response.read1(READ_BYTES):
-                yield piece
-            if self._call.aborted:
-                raise Aborted
-            if self._response.length:
-                raise self._call._failure(Broken(f"{self._response.length} bytes are missing"))
+            if self._rest:
+                first, self._rest = self._rest, b""
+                yield from self._decoded(first)
+            while not self.framing.done:
+                piece = self.connection.recv(READ_BYTES)
+                if not piece:
+                    self._closed()
+                    return
+                yield from self._decoded(piece)
         except TimeoutError as late:
             raise self._call._failure(Silent(str(late))) from late
-        except (OSError, ValueError, http.client.HTTPException, AttributeError) as problem:
+        except (OSError, Malformed) as problem:
             raise self._call._failure(Broken(repr(problem))) from problem
 
+    def _decoded(self, piece: bytes) -> Iterator[bytes]:
+        if self._on_raw is not None:
+            self._on_raw(piece)
+        for start, end in self.framing.feed(piece):
+            yield piece[start:end]
+
+    def _closed(self) -> None:
+        if self._call.aborted:
+            raise self._call._failure(Aborted())
+        if not self.framing.ended():
+            raise Malformed("it ended before its body did")
+
+    def to_tap(self, tap: Callable[[bytes], None] | None) -> None:
+        """Give the raw pieces of the body to `tap`, beginning with those that were read already."""
+        if tap is not None:
+            for piece in self._read:
+                tap(piece)
+        self._read.clear()
+        self._on_raw = tap
+
+    def rewind(self) -> bytes:
+        """The raw bytes of the body so far; they are forgotten here, and the framing is back before them."""
+        raw = b"".join(self._read) + self._rest
+        self._read.clear()
+        self._rest = b""
+        self.framing = self.framing.fresh()
+        self.framing.surplus = self.framing.done and bool(raw)
+        return raw
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the call was ended at this end."""
+        return self._call.aborted
+
     def close(self) -> None:
-        """Give the connection up, also in the middle of the body."""
-        self._call.close()
-        with suppress(OSError, RuntimeError):
-            self._response.close()
+        """Give the connection back when the body was read to its end, else end it."""
+        self._call.end(self.framing.done and self._head.reusable and not self.framing.surplus)

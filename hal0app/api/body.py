@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Request
 from werkzeug.formparser import FormDataParser
 
 from hal0app import errors
-
-PIECE = 65536
+from hal0app.api.context import hal0
+from hal0app.api.upload import patience
 
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
@@ -33,7 +32,9 @@ def bounded(request: Request, limit: int) -> bytes:
     too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
     if (request.content_length or 0) > limit:
         raise too_large
-    raw = request.stream.read(limit + 1) if request.content_length is None else request.stream.read()
+    source = request.stream
+    with patience(request.environ.get("gunicorn.socket"), source, hal0().settings.dispatch.upload_idle_s):
+        raw = source.read(limit + 1) if request.content_length is None else source.read()
     if len(raw) > limit:
         raise too_large
     return raw
@@ -45,9 +46,3 @@ def form_field(request: Request, raw: bytes, name: str) -> str:
         io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
     )
     return str(fields.get(name) or "")
-
-
-def pieces(request: Request) -> Iterator[bytes]:
-    """The body as it comes."""
-    while piece := request.stream.read(PIECE):
-        yield piece

@@ -1,52 +1,121 @@
-"""The client's connection: tells, also while nothing is sent, that the client has left.
-
-With gevent nobody notices a close in silence, so a greenlet waits until the socket is readable and peeks: the end of
-the stream is a client that left. Pipelined bytes end the watch, or it would spin.
-"""
+"""The client's connection during one request: whether it is still there, and signs of life while it waits."""
 
 from __future__ import annotations
 
-import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent.socket import wait_read
+
+from hal0app.api.client_socket_watch import Watch, bare
+from hal0app.core import sse
+from hal0app.core.framing import chunk
+
+STALL_S = 120.0
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+IN_ENVIRON = "hal0.client"
 
 
 class ClientSocket:
-    """Watches one client during one request; without gunicorn's socket (tests, other servers) nobody ever leaves."""
+    """One client during one request; without gunicorn's socket (tests, other servers) nobody ever leaves.
 
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self._socket: socket.socket | None = environ.get("gunicorn.socket")
+    `stall_s`: a client that takes nothing of what is sent to it for so long counts as gone. `uploading`: its body is
+    still being read. A method may be called from any greenlet and none blocks.
+    """
+
+    def __init__(self, environ: dict[str, Any], stall_s: float = STALL_S) -> None:
+        self.socket: Any = environ.get("gunicorn.socket")
+        self.stall_s = stall_s
+        self.begun = False
+        self.gone = False
+        self._environ = environ
         self._callbacks: dict[int, Callable[[], None]] = {}
-        self._gone = False
-        self._watch: Any = None
+        self._watch: Watch | None = None
+        self._uploading = False
+        self._unsent = b""
+        self._stuck_since = 0.0
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once when the client leaves, at once when it has left; returns how to take it back."""
-        if self._gone:
+        if self.gone:
             callback()
             return lambda: None
         self._callbacks[id(callback)] = callback
-        if self._watch is None and self._socket is not None:
-            self._watch = gevent.spawn(self._wait)
+        if self._watch is None and self.socket is not None:
+            self._watch = Watch(self.socket, self._left, peeking=not self._uploading)
         return lambda: self._forget(id(callback))
 
     def _forget(self, key: int) -> None:
         self._callbacks.pop(key, None)
         if not self._callbacks and self._watch is not None:
-            self._watch.kill(block=False)
+            self._watch.stop()
             self._watch = None
 
-    def _wait(self) -> None:
-        assert self._socket is not None
+    def _left(self) -> None:
+        """It has left; those who want to know are told on a greenlet, where they may wait for a lock."""
+        self.gone = True
+        gevent.spawn(self._tell, list(self._callbacks.values()))
+
+    def _tell(self, callbacks: list[Callable[[], None]]) -> None:
+        for callback in callbacks:
+            callback()
+
+    @property
+    def uploading(self) -> bool:
+        """Whether the body of the request is being read, or was given up half-way."""
+        return self._uploading
+
+    @uploading.setter
+    def uploading(self, is_so: bool) -> None:
+        self._uploading = is_so
+        if self._watch is not None:
+            (self._watch.ask if is_so else self._watch.peek)()
+
+    # -- signs of life
+
+    def heartbeat(self, text: str) -> None:
+        """Tell a client that waits for a stream how things stand: one comment, the first time behind the head.
+
+        A client of HTTP/1.0 is told nothing: it could not tell chunks from text.
+        """
+        if self.socket is None or self.gone or self._environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+            return
+        comment = chunk(sse.comment(text))
+        if not self.begun:
+            self.begun = True
+            self._environ[IN_ENVIRON] = self
+            comment = STREAM_HEAD + comment
+        elif self._unsent:
+            comment = b""  # it reads slowly enough without more to read
+        self._send(comment)
+
+    def _send(self, more: bytes) -> None:
+        stuck = bool(self._unsent)
+        data = self._unsent + more
         try:
-            wait_read(self._socket.fileno())
-            left = not self._socket.recv(1, socket.MSG_PEEK)
+            sent = bare(self.socket).send(data)
+        except BlockingIOError:
+            sent = 0
         except OSError:
-            left = True
-        if left:
-            self._gone = True
-            for callback in list(self._callbacks.values()):
-                callback()
+            self._left()
+            return
+        self._unsent = data[sent:]
+        if not stuck or sent:
+            self._stuck_since = time.monotonic()
+        elif time.monotonic() - self._stuck_since > self.stall_s:
+            self._left()
+
+    def take_unsent(self) -> bytes:
+        """What of the signs of life has not been taken yet; whoever sends next sends it first."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent
+
+
+def begun(environ: dict[str, Any]) -> ClientSocket | None:
+    """The client of this request if its answer has begun with signs of life."""
+    found: ClientSocket | None = environ.get(IN_ENVIRON)
+    return found

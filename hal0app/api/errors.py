@@ -9,6 +9,9 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from hal0app import errors
+from hal0app.api.client_socket import begun
+from hal0app.api.relay import LastEvent
+from hal0app.core import stream_error
 from hal0app.errors import Hal0Error
 
 log = logging.getLogger(__name__)
@@ -34,8 +37,15 @@ def body(error: Hal0Error, with_details: bool) -> dict[str, Any]:
 
 
 def respond(error: Hal0Error) -> Response:
-    """The answer for `error`; `g.error_code` keeps its code for the request's record."""
+    """The answer for `error`; an event of the stream when the client has been sent signs of life.
+
+    `g.error_code` keeps its code for the request's record.
+    """
     g.error_code = error.code
+    client = begun(request.environ)
+    if client is not None:
+        endpoint = request.path.removeprefix("/api").removeprefix("/v1/")
+        return LastEvent(client, stream_error.event(endpoint, body(error, with_details=False)["error"]))
     response = jsonify(body(error, with_details=not _speaks_openai()))
     response.status_code = error.status
     if error.retry_after is not None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
-from hal0app.api.body import bounded, form_field, json_object, pieces
+from hal0app.api.body import bounded, form_field, json_object
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.context import hal0
 from hal0app.api.recording import asks_for, follow
+from hal0app.api.relay import Relayed
+from hal0app.api.upload import upload
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
 from hal0app.core.model import Model
 from hal0app.core.npu import is_shadow
@@ -88,7 +89,8 @@ def _serve(endpoint: Endpoint) -> Response:
     asks_for(payload.get("model"))
     _complete(endpoint, payload)
     ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
-    return _respond(hal0().dispatch.serve(endpoint, ask, ClientSocket(request.environ)))
+    client = _client()
+    return _respond(hal0().dispatch.serve(endpoint, ask, client), client)
 
 
 def _configs() -> list[SlotConfig]:
@@ -100,12 +102,12 @@ def _transcribe() -> Response:
     raw = bounded(request, hal0().settings.server.max_body_mb << 20)
     name = form_field(request, raw, "model")
     asks_for(name)
-    headers = list(request.headers.items())
+    headers, client = list(request.headers.items()), _client()
     if not claims(name, _configs()):
         ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
-        return _respond(hal0().dispatch.forward(ask, ClientSocket(request.environ)))
+        return _respond(hal0().dispatch.forward(ask, client), client)
     ask = Ask("POST", TRANSCRIPTIONS.path, headers, raw, {"model": name}, verbatim=True)
-    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, ClientSocket(request.environ)))
+    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, client), client)
 
 
 def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
@@ -124,37 +126,22 @@ def _is_name(value: object) -> bool:
 def _forward() -> Response:
     query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
     path = quote(request.path, safe=PATH_SIGNS) + query
-    sized = request.content_length
-    body = pieces(request) if sized or request.headers.get("Transfer-Encoding") else None
+    sized, client = request.content_length, _client()
+    idle_s = hal0().settings.dispatch.upload_idle_s
+    has_body = sized or request.headers.get("Transfer-Encoding")
+    body = upload(client, request.stream, idle_s) if has_body else None
     ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)
-    client = ClientSocket({} if body is not None else request.environ)
-    return _respond(hal0().dispatch.forward(ask, client))
+    return _respond(hal0().dispatch.forward(ask, client), client)
 
 
-class _Relay:
-    """The answer as WSGI iterates it; closing it, begun or not, gives everything back."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer, self._body = answer, iter(answer)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._body)
-
-    def close(self) -> None:
-        self._answer.close()
+def _client() -> ClientSocket:
+    return ClientSocket(request.environ, hal0().settings.dispatch.stall_s)
 
 
-def _respond(answer: Answer) -> Response:
+def _respond(answer: Answer, client: ClientSocket) -> Response:
     try:
         follow(answer)
-        body: Iterable[bytes] = _Relay(answer)
-        response = Response(body, status=answer.status, direct_passthrough=True)
-        response.headers.clear()
-        response.headers.extend(answer.headers)
+        return Relayed(answer, client)
     except BaseException:
         answer.close()
         raise
-    return response

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hal0app.core.ending import Ending
 from hal0app.core.endpoints import BY_NAME, OPEN
 
 OTHER = "other"
@@ -14,15 +15,14 @@ LONGEST_NAME = 200
 LONGEST_ID = 128
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
-# How a request ended. All but the first are also the relay's words for an answer that was begun.
-REFUSED = "refused"  # hal0 gave an error of its own instead
-COMPLETE = "complete"
-CLIENT_GONE = "client_gone"
-UPSTREAM_BROKEN = "upstream_broken"
-UPSTREAM_SILENT = "upstream_silent"
+# How a request ended is an Ending, or this: hal0 gave an error of its own instead.
+REFUSED = "refused"
 
 # The code of an answer that an upstream did not end as it should; with the status of its head nothing else tells.
-CODES_OF_ENDS = {UPSTREAM_BROKEN: "upstream.protocol", UPSTREAM_SILENT: "upstream.timeout"}
+CODES_OF_ENDS: dict[str, str] = {
+    Ending.UPSTREAM_BROKEN: "upstream.protocol",
+    Ending.UPSTREAM_SILENT: "upstream.timeout",
+}
 
 
 @dataclass(frozen=True)

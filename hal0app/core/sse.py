@@ -10,6 +10,8 @@ from typing import Any
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(r"\r\n|\r|\n")
 
+BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
 # Errors of a first event after which a reload and one replay are right (lemonade-contract.md section 4, shape C).
 REPLAYABLE = frozenset({"model_not_loaded", "backend_unavailable", "backend_watchdog_reset"})
 

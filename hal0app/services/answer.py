@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import quote
 
 from hal0app.core import headers as http_headers
-from hal0app.core import sse
+from hal0app.core import sse, stream_error
+from hal0app.core.ending import Ending
 from hal0app.core.headers import Headers
-from hal0app.core.request_record import CLIENT_GONE, COMPLETE, UPSTREAM_BROKEN, UPSTREAM_SILENT
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
 
@@ -41,9 +40,11 @@ class Trip:
 
 
 class Answer:
-    """A committed answer: iterate it once for the body, close it always.
+    """A committed answer: iterate it once for the body, or take over its `reply`; `finish` or close it always.
 
-    `tap` is given every piece of the body. `on_end` is told once how the relay ended, and its bytes.
+    `tap` is given every piece of the body as the upstream sent it, chunk framing and all, and must be quick. `on_end`
+    is told once how the relay ended and how many bytes of the body were passed on (as the upstream framed them;
+    iterated: without framing). `endpoint` is what follows /v1/, where it is known.
     """
 
     def __init__(self, reply: Reply, head: bytes, body: Iterator[bytes], trip: Trip) -> None:
@@ -51,43 +52,60 @@ class Answer:
         self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
         self.streams = http_headers.is_stream(reply.headers)
         self.trip = trip
+        self.endpoint = ""
         self.tap: Callable[[bytes], None] | None = None
-        self.on_end: Callable[[str, int], None] | None = None
-        self._reply, self._head, self._body = reply, head, body
+        self.on_end: Callable[[Ending, int], None] | None = None
+        self.sent = 0
+        self.reply, self.head = reply, head
+        self._body = body
+        self._ending = Ending.CLIENT_GONE
         self._at_close: list[Callable[[], None]] = []
-        self._outcome, self._size = CLIENT_GONE, 0
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once the answer is closed."""
         self._at_close.append(callback)
 
     def __iter__(self) -> Iterator[bytes]:
-        """The body, verbatim. A stream that breaks between two events ends with an error event and no [DONE]."""
-        tail = b""
+        """The body, decoded. A stream that breaks between two events ends with an error event and no [DONE]."""
+        self.reply.to_tap(self.tap)
+        tail = self.head[-4:]
         try:
-            for piece in chain((self._head,) if self._head else (), self._body):
+            for piece in chain([self.head] if self.head else [], self._body):
                 tail = (tail + piece)[-4:]
-                self._size += len(piece)
-                if self.tap is not None:
-                    self.tap(piece)
+                self.sent += len(piece)
                 yield piece
-            self._outcome = COMPLETE
+            self._ending = Ending.COMPLETE
         except (Broken, Silent) as problem:
-            self._outcome = UPSTREAM_SILENT if isinstance(problem, Silent) else UPSTREAM_BROKEN
-            if not self.streams or not tail.endswith((b"\n\n", b"\r\n\r\n")):
+            self._ending = Ending.UPSTREAM_SILENT if isinstance(problem, Silent) else Ending.UPSTREAM_BROKEN
+            if not self.breaks_well(tail):
                 raise
-            yield sse.frame(json.dumps({"error": {**BROKEN, "message": f"the backend stopped answering: {problem}"}}))
+            yield self.broken(problem)
+
+    def breaks_well(self, tail: bytes) -> bool:
+        """Whether a body whose last bytes are `tail` is a stream between two events."""
+        return self.streams and (not tail or tail.endswith(sse.BLANK_LINES))
+
+    def broken(self, problem: object) -> bytes:
+        """The event that tells the client of an upstream that broke off."""
+        return stream_error.event(self.endpoint, stream_error.broken(f"the backend stopped answering: {problem}"))
+
+    def finish(self, ending: Ending) -> None:
+        """It ended so; give back the upstream and the lease. Only the first call counts."""
+        self._ending = ending
+        self.close()
 
     def close(self) -> None:
         """Give back the upstream and the lease; twice is fine."""
         told, self.on_end = self.on_end, None
         try:
             if told is not None:
-                told(self._outcome, self._size)
-            self._reply.close()
+                told(self._ending, self.sent)
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        try:
+            self.reply.close()
         finally:
             while self._at_close:
                 self._at_close.pop()()
-
-
-BROKEN = {"type": "server_error", "code": "upstream.protocol", "param": None}

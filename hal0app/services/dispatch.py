@@ -139,6 +139,7 @@ class Dispatch:
                 lease.release()
                 raise
             self._crashes.answered(lease.resident)
+            answer.endpoint = endpoint.path
             answer.on_close(lease.release)
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)

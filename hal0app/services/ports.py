@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from hal0app.core.clock import Moment
+from hal0app.core.framing import Framing
 from hal0app.core.journal import Entry
 from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.model_file import ModelFile
@@ -97,7 +99,22 @@ class Reply(Protocol):
     headers: list[tuple[str, str]]
 
     def chunks(self) -> Iterator[bytes]: ...
+    def to_tap(self, tap: Callable[[bytes], None] | None) -> None: ...
     def close(self) -> None: ...
+
+
+class RawReply(Reply, Protocol):
+    """An answer whose connection can be taken over: what comes next on it is to be fed to `framing`.
+
+    `rewind` gives the raw bytes of the body that were read already and sets the framing back before them. `aborted`:
+    the connection was closed at this end.
+    """
+
+    connection: socket.socket
+    aborted: bool
+    framing: Framing
+
+    def rewind(self) -> bytes: ...
 
 
 class Call(Protocol):
@@ -121,8 +138,15 @@ class Upstream(Protocol):
 
 
 class Client(Protocol):
-    """The one who asked. `on_gone` calls back once, at once when the connection is closed already."""
+    """The one who asked. `on_gone` calls back once, at once when the connection is closed already.
 
+    `heartbeat` tells a client that waits for a stream that it is not forgotten; `begun` once it was told so: then the
+    head of the answer is out, and an error can only be an event of the stream. Neither blocks.
+    """
+
+    begun: bool
+
+    def heartbeat(self, text: str) -> None: ...
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]: ...
 
 

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 
 from hal0app.core.clock import Clock, Moment
+from hal0app.core.ending import Ending
 from hal0app.core.request_record import (
-    CLIENT_GONE,
     CODES_OF_ENDS,
     LONGEST_ID,
     REFUSED,
@@ -182,7 +182,7 @@ class Request:
 
     def refused(self, status: int, code: str | None) -> None:
         """hal0 gave an answer of its own."""
-        self._end(CLIENT_GONE if code == "client.gone" else REFUSED, NOTHING_PASSED, 0, status, code)
+        self._end(Ending.CLIENT_GONE if code == "client.gone" else REFUSED, NOTHING_PASSED, 0, status, code)
 
     def ended(self, outcome: str, size: int) -> None:
         """The relay of the answer has ended; `outcome` is its word for how. Never raises."""

@@ -325,6 +325,8 @@ class FakeClient:
     """A client that leaves when told."""
 
     gone: bool = False
+    begun: bool = False
+    told: list[str] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -333,6 +335,10 @@ class FakeClient:
             return lambda: None
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback) if callback in self.callbacks else None
+
+    def heartbeat(self, text: str) -> None:
+        self.begun = True
+        self.told.append(text)
 
     def leave(self) -> None:
         self.gone = True
@@ -346,6 +352,8 @@ class FakeReply:
     def __init__(self, status: int = 200, kind: str = "application/json", *pieces: Any) -> None:
         self.status, self.headers = status, [("Content-Type", kind)]
         self._pieces = pieces
+        self._read: list[bytes] = []
+        self._tap: Callable[[bytes], object] | None = self._read.append
         self.closed = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -353,7 +361,14 @@ class FakeReply:
             told = piece() if callable(piece) else piece
             if isinstance(told, Exception):
                 raise told
+            if self._tap is not None:
+                self._tap(told)
             yield told
+
+    def to_tap(self, tap: Callable[[bytes], None] | None) -> None:
+        for piece in self._read if tap is not None else ():
+            tap(piece)
+        self._tap = tap
 
     def close(self) -> None:
         self.closed += 1

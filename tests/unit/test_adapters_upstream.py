@@ -79,8 +79,24 @@ def saying(*pieces: bytes, wait: threading.Event | None = None) -> Talk:
     return talk
 
 
+MADE: list[HttpUpstream] = []
+
+
+def upstream(*how: Any) -> HttpUpstream:
+    """An upstream whose idle connections are closed after the test."""
+    MADE.append(HttpUpstream(*how))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    yield
+    while MADE:
+        MADE.pop().stop()
+
+
 def call(url: str, method: str = "GET", path: str = "/x", body: Any = None, headers: Any = ()) -> HttpCall:
-    made = HttpUpstream().call(url, method, path, headers, body)
+    made = upstream().call(url, method, path, headers, body)
     assert isinstance(made, HttpCall)
     return made
 
@@ -390,7 +406,7 @@ def test_a_request_is_sent_with_its_headers_and_nothing_invented() -> None:
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /v1/a?b=c HTTP/1.1"
     assert lines[1].startswith(b"Host: 127.0.0.1:")
-    assert lines[2:] == [b"X-A: 1", b"Content-Type: t/t", b"Connection: close", b"Content-Length: 4"]
+    assert lines[2:] == [b"X-A: 1", b"Content-Type: t/t", b"Content-Length: 4"]
     assert body == b"body"
 
 
@@ -463,7 +479,7 @@ def test_lemonds_key_goes_to_lemond_and_to_nobody_else() -> None:
         peer.sendall(OK + b"Content-Length: 0\r\n\r\n")
 
     with serving(talk) as lemond, serving(talk) as child:
-        relay = HttpUpstream(lemond.url, "secret")
+        relay = upstream(lemond.url, "secret")
         for url in (lemond.url, child.url):
             relay.call(url, "GET", "/", [], None).reply().close()
     assert [b"Authorization: Bearer secret" in one for one in said] == [True, False]

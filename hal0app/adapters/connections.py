@@ -1,0 +1,131 @@
+"""Connections that are kept open between two requests to the same address."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+
+Address = tuple[str, int]
+
+CONNECT_S = 5.0
+IDLE_S = 4.0  # lemond and llama-server close one that was idle for 5 s
+IDLE_PER_ADDRESS = 16
+SWEEP_S = 1.0
+
+
+def connect(address: Address, silence_s: float) -> socket.socket:
+    """A new connection that waits `silence_s` for each byte. Raises OSError."""
+    made = _connected(address)
+    made.settimeout(silence_s)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def _connected(address: Address) -> socket.socket:
+    """By number without asking for the name: under gevent that would be a trip to a thread."""
+    family = _family(address[0])
+    if family is None:
+        return socket.create_connection(address, CONNECT_S)
+    made = socket.socket(family)
+    try:
+        made.settimeout(CONNECT_S)
+        made.connect(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+@lru_cache(maxsize=64)
+def _family(host: str) -> socket.AddressFamily | None:
+    try:
+        return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
+    except ValueError:
+        return None
+
+
+class Connections:
+    """Idle connections by address, the one used last first; `most` sets another number than usual for an address."""
+
+    def __init__(self, most: Mapping[Address, int] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._clock = dict(most or {}), clock
+        self._lock = threading.Lock()
+        self._idle: dict[Address, deque[tuple[socket.socket, float]]] = {}
+        self._stopping = threading.Event()
+
+    def take(self, address: Address) -> socket.socket | None:
+        """An idle connection that is still good, if there is one."""
+        while (found := self._newest(address)) is not None:
+            kept, since = found
+            if self._clock() - since < IDLE_S and quiet(kept):
+                return kept
+            kept.close()
+        return None
+
+    def _newest(self, address: Address) -> tuple[socket.socket, float] | None:
+        with self._lock:
+            idle = self._idle.get(address)
+            return idle.pop() if idle else None
+
+    def give(self, address: Address, connection: socket.socket) -> None:
+        """Keep a connection that has nothing more to say, or close it when there are enough."""
+        with self._lock:
+            idle = self._idle.setdefault(address, deque())
+            idle.append((connection, self._clock()))
+            over = idle.popleft()[0] if len(idle) > self._most.get(address, IDLE_PER_ADDRESS) else None
+        if over is not None:
+            over.close()
+
+    def idle(self, address: Address) -> int:
+        """How many are kept for an address now."""
+        with self._lock:
+            return len(self._idle.get(address, ()))
+
+    def sweep(self) -> None:
+        """Close what was idle for too long."""
+        before = self._clock() - IDLE_S
+        old: list[socket.socket] = []
+        with self._lock:
+            for address, idle in list(self._idle.items()):
+                while idle and idle[0][1] <= before:
+                    old.append(idle.popleft()[0])
+                if not idle:
+                    del self._idle[address]
+        for one in old:
+            one.close()
+
+    def run(self) -> None:
+        """Sweep until stopped."""
+        while not self._stopping.wait(SWEEP_S):
+            self.sweep()
+
+    def stop(self) -> None:
+        """End the sweeping and close everything idle."""
+        self._stopping.set()
+        with self._lock:
+            kept = [one for idle in self._idle.values() for one, _ in idle]
+            self._idle.clear()
+        for one in kept:
+            one.close()
+
+
+def quiet(connection: socket.socket) -> bool:
+    """Whether the other side has neither closed it nor said anything unasked."""
+    wait_s = connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        with suppress(OSError):
+            connection.settimeout(wait_s)
+            return True
+        return False
+    except OSError:
+        return False
+    return False

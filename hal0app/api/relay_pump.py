@@ -1,0 +1,235 @@
+"""Moves the body of an answer from the upstream's socket to the client's, by callbacks in gevent's hub.
+
+A piece costs one recv and one send, and no switch of greenlets. A client that reads slowly stops the reading from the
+upstream, so that at most one piece is held. The request's own greenlet sleeps until the end.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+from hal0app.api.client_socket import ClientSocket
+from hal0app.api.client_socket_watch import bare
+from hal0app.core.downstream import Form
+from hal0app.core.ending import Ending
+from hal0app.core.framing import Malformed
+from hal0app.services.answer import Answer
+from hal0app.services.ports import RawReply
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 65536
+SILENCE_S = 900.0
+LOOKS_PER_LIMIT = 8
+READABLE, WRITABLE = 1, 2
+
+
+class Pump:
+    """One body. After `run`, `intact` tells whether what the client was sent is a whole HTTP message."""
+
+    def __init__(
+        self, answer: Answer, reply: RawReply, client: ClientSocket, form: Form, silence_s: float = SILENCE_S
+    ) -> None:
+        self._answer, self._reply, self._client, self._form = answer, reply, client, form
+        self._silence_s = silence_s
+        self.intact = False
+        self._framing = reply.framing
+        self._tap = answer.tap
+        self._loop = get_hub().loop
+        self._recv, self._send_down = bare(reply.connection).recv, bare(client.socket).send
+        self._read: Any = None
+        self._write: Any = None
+        self._timer: Any = None
+        self._waiter: Any = None
+        self._pending = memoryview(b"")
+        self._moved = 0.0
+        self._then: Ending | None = None  # how it ends once everything pending is sent
+        self._ended: Ending | None = None
+
+    def run(self, lead: bytes) -> Ending:
+        """Send `lead` (the head, mostly) and the body after it; returns how that ended."""
+        first = self._reply.rewind()
+        self._framing = self._reply.framing
+        forget = self._client.on_gone(self._gone)
+        try:
+            self._begin(lead, first)
+            if self._ended is None:
+                self._waiter = Waiter()
+                self._waiter.get()
+        finally:
+            forget()
+            self._close()
+        assert self._ended is not None
+        return self._ended
+
+    def _begin(self, lead: bytes, first: bytes) -> None:
+        self._moved = self._loop.now()
+        if self._client.gone:
+            self._end(Ending.CLIENT_GONE)
+        elif self._framing.done:
+            self._complete(lead)
+        elif first:
+            self._pass(first, lead)
+        else:
+            self._send(lead)
+        if self._ended is None:
+            period = min(self._silence_s, self._client.stall_s) / LOOKS_PER_LIMIT
+            self._timer = self._loop.timer(period, period)
+            self._timer.start(self._look_at_the_clock)
+            if not self._pending:
+                self._start_reading()
+
+    def _start_reading(self) -> None:
+        if self._read is None:
+            self._read = self._loop.io(self._reply.connection.fileno(), READABLE)
+        self._read.start(self._readable)
+
+    def _close(self) -> None:
+        for watcher in (self._read, self._write, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+
+    # -- from the upstream
+
+    def _readable(self) -> None:
+        try:
+            self._receive()
+        except Exception:  # in the hub it would only be printed, and the client would wait for ever
+            log.exception("the relay of an answer failed unexpectedly")
+            self._end(Ending.UPSTREAM_BROKEN)
+
+    def _receive(self) -> None:
+        try:
+            piece = self._recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as problem:
+            self._break_off(Ending.UPSTREAM_BROKEN, problem)
+            return
+        self._moved = self._loop.now()
+        if piece:
+            self._pass(piece)
+        elif not self._reply.aborted and self._framing.ended():
+            self._complete(b"")
+        else:
+            self._break_off(Ending.UPSTREAM_BROKEN, "its connection was closed in the middle")
+
+    def _pass(self, piece: bytes, lead: bytes = b"") -> None:
+        framing = self._framing
+        boundary = framing.boundary
+        try:
+            spans = framing.feed(piece)
+        except Malformed as problem:
+            self._break_off(Ending.UPSTREAM_BROKEN, problem, lead, boundary)
+            return
+        if self._tap is not None:
+            self._show(piece if framing.used == len(piece) else piece[: framing.used])
+        sent = self._form.encode(piece, spans, framing)
+        self._answer.sent += framing.used
+        if framing.done:
+            self._complete(lead + sent)
+        elif lead or sent:
+            self._send(lead + sent if lead else sent)
+
+    def _show(self, piece: bytes) -> None:
+        assert self._tap is not None
+        try:
+            self._tap(piece)
+        except Exception:
+            log.exception("a tap failed and is left out from here on")
+            self._tap = None
+
+    def _complete(self, rest: bytes) -> None:
+        self._then, self.intact = Ending.COMPLETE, True
+        self._stop_reading()
+        self._send(rest + self._form.last)
+
+    def _break_off(self, ending: Ending, problem: object, lead: bytes = b"", boundary: bool | None = None) -> None:
+        """The upstream failed: tell the client so where something may be put in, else leave its message cut."""
+        if self._client.gone:
+            self._end(Ending.CLIENT_GONE)
+            return
+        if boundary is None:
+            boundary = self._framing.boundary
+        told = None
+        if self._answer.breaks_well(self._framing.tail):
+            told = self._form.event(self._answer.broken(problem), boundary)
+        self._then, self.intact = ending, told is not None and self._form.delimited
+        self._stop_reading()
+        self._send(lead + (told or b""))
+
+    def _stop_reading(self) -> None:
+        if self._read is not None:
+            self._read.stop()
+
+    # -- to the client
+
+    def _send(self, data: bytes) -> None:
+        try:
+            sent = self._send_down(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._end(Ending.CLIENT_GONE)
+            return
+        if sent < len(data):
+            self._hold(memoryview(data)[sent:])
+        elif self._then is not None:
+            self._end(self._then)
+
+    def _hold(self, rest: memoryview) -> None:
+        """Read no more before the client has taken the `rest`."""
+        self._pending = rest
+        self._stop_reading()
+        self._moved = self._loop.now()
+        if self._write is None:
+            self._write = self._loop.io(self._client.socket.fileno(), WRITABLE)
+        self._write.start(self._writable)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._send_down(self._pending)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(Ending.CLIENT_GONE)
+            return
+        self._moved = self._loop.now()
+        self._pending = self._pending[sent:]
+        if self._pending:
+            return
+        self._write.stop()
+        if self._then is not None:
+            self._end(self._then)
+        else:
+            self._start_reading()
+
+    # -- the end
+
+    def _look_at_the_clock(self) -> None:
+        limit = self._client.stall_s if self._pending else self._silence_s
+        idle = self._loop.now() - self._moved
+        if idle >= limit:
+            if self._pending:
+                self._end(Ending.CLIENT_STALLED)
+            else:
+                self._break_off(Ending.UPSTREAM_SILENT, f"it was silent for {limit:g} s")
+
+    def _gone(self) -> None:
+        """Called on a greenlet of its own; the end is to be told in the hub."""
+        self._loop.run_callback(self._end, Ending.CLIENT_GONE)
+
+    def _end(self, ending: Ending) -> None:
+        if self._ended is not None:
+            return
+        self._ended = ending
+        for watcher in (self._read, self._write, self._timer):
+            if watcher is not None:
+                watcher.stop()
+        if self._waiter is not None:
+            self._waiter.switch(None)

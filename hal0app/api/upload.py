@@ -1,0 +1,85 @@
+"""The body of a request as it comes, piece by piece, with a limit on how long the client may send nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
+
+from hal0app import errors
+from hal0app.api.client_socket import ClientSocket
+
+PIECE = 65536
+
+
+def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
+    """The pieces of `source`, a WSGI input, each as soon as it is there. The first one is waited for here.
+
+    Raises `request.timeout` after a silence of `idle_s` seconds, OSError when the client leaves.
+    """
+    client.uploading = True
+    pieces = _pieces(client, source, idle_s)
+    return chain([next(pieces, b"")], pieces)
+
+
+def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
+    read = _reading(source)
+    while True:
+        with patience(client.socket, source, idle_s):
+            piece = read()
+        if not piece:
+            break
+        yield piece
+    client.uploading = False
+
+
+@contextmanager
+def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
+    """Reading from `source` over the socket `peer` raises `request.timeout` when nothing comes for `idle_s` seconds."""
+    if peer is None:
+        yield
+        return
+    peer.settimeout(idle_s)
+    try:
+        yield
+    except TimeoutError as late:
+        source.failed = True  # gunicorn then closes the connection instead of waiting for the rest
+        message = f"nothing of the body came for {idle_s:g} s; send it again, without a pause"
+        raise errors.error("request.timeout", message) from late
+    finally:
+        peer.settimeout(None)
+
+
+def _reading(source: Any) -> Callable[[], bytes]:
+    """How to read the next piece; gunicorn's own readers would wait until a piece has its full size."""
+    if isinstance(source, Body) and isinstance(source.reader, LengthReader):
+        return lambda: _some_of(source.reader)
+    if isinstance(source, Body) and isinstance(source.reader, ChunkedReader):
+        return lambda: _chunk_of(source.reader)
+    return lambda: source.read(PIECE)
+
+
+def _some_of(reader: LengthReader) -> bytes:
+    if not reader.length:
+        return b""
+    piece: bytes = reader.unreader.read(None, read_ahead=min(PIECE, reader.length))
+    if not piece:
+        raise ConnectionResetError("the client left in the middle of its upload")
+    if len(piece) > reader.length:
+        reader.unreader.unread(piece[reader.length :])
+        piece = piece[: reader.length]
+    reader.length -= len(piece)
+    return piece
+
+
+def _chunk_of(reader: ChunkedReader) -> bytes:
+    while reader.parser:
+        piece: bytes | None = next(reader.parser, None)
+        if piece:
+            return piece
+        if piece is None:
+            reader.parser = None
+    return b""

@@ -1,0 +1,91 @@
+"""hal0 as a WSGI application that can be looked into, and, as a program, served by a server without a socket to take.
+
+`/relay-test/counts` tells what a request leaves behind, `/relay-test/ends/<script>` how its relay ended. A request with
+`X-Beats: n` gets n signs of life before its lease; `X-Then: error` refuses it after them.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from flask import Flask, Response, jsonify, request
+from greenlet import greenlet
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from hal0app import errors, wiring
+from hal0app.services.answer import Answer
+from hal0app.services.control import Control, Want
+from hal0app.services.dispatch import Dispatch
+from hal0app.services.leases import Lease
+from hal0app.services.ports import Client
+
+KEPT = 4096  # bytes of an answer
+
+
+def create_app() -> Flask:
+    app = wiring.create_app()
+    hal0 = app.extensions["hal0"]
+    with_ends(app, hal0.dispatch)
+    app.add_url_rule("/relay-test/counts", "counts", lambda: counts(hal0))
+    with_heartbeats(hal0.control)
+    return app
+
+
+def counts(hal0: Any) -> Response:
+    gc.collect()
+    greenlets = sum(isinstance(one, greenlet) and not one.dead for one in gc.get_objects())
+    return jsonify(greenlets=greenlets, files=len(os.listdir("/proc/self/fd")))
+
+
+def with_ends(app: Flask, dispatch: Dispatch) -> None:
+    """Tap every answer, and keep how it ended under the name of its script."""
+    ends: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def tapped(serve: Callable[..., Answer]) -> Callable[..., Answer]:
+        def tap(*arguments: Any) -> Answer:
+            answer, name, raw = serve(*arguments), request.headers.get("X-Script", ""), bytearray()
+            answer.tap = lambda piece: raw.extend(piece[: KEPT - len(raw)])
+            answer.on_end = lambda ending, sent: ends[name].append(
+                {"ending": ending, "sent": sent, "raw": raw.decode("latin-1")}
+            )
+            return answer
+
+        return tap
+
+    dispatch.serve = tapped(dispatch.serve)  # type: ignore[method-assign]
+    dispatch.forward = tapped(dispatch.forward)  # type: ignore[method-assign]
+    app.add_url_rule("/relay-test/ends/<name>", "ends", lambda name: jsonify(ends[name]))
+
+
+def with_heartbeats(control: Control) -> None:
+    lease = control.lease
+
+    def slow_lease(want: Want, wait_s: float, client: Client) -> Lease:
+        for second in range(int(request.headers.get("X-Beats", 0))):
+            client.heartbeat(f"hal0 loading primary {second}s")
+            gevent.sleep(float(request.headers.get("X-Beat-S", 0)))
+        if request.headers.get("X-Then") == "error":
+            raise errors.error("slot.loading", "not ready yet", retry_after=5)
+        return lease(want, wait_s, client)
+
+    control.lease = slow_lease  # type: ignore[method-assign]
+
+
+class Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+
+def main() -> None:
+    app = create_app()
+    app.extensions["hal0"].start()
+    make_server("127.0.0.1", int(os.environ["HAL0_PORT"]), app, threaded=True, request_handler=Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

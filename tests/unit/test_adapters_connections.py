@@ -1,0 +1,111 @@
+"""adapters/connections: what is kept open, for how long, and what is not given out again."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from hal0app.adapters.connections import IDLE_S, Connections, connect
+
+HERE = ("127.0.0.1", 1)
+
+
+class Pairs:
+    """Connected sockets; `near` is ours, `far` the other side's."""
+
+    def __init__(self) -> None:
+        self.far: dict[socket.socket, socket.socket] = {}
+
+    def make(self) -> socket.socket:
+        near, far = socket.socketpair()
+        near.settimeout(30)
+        self.far[near] = far
+        return near
+
+    def close(self) -> None:
+        for pair in self.far.items():
+            for one in pair:
+                one.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[Pairs]:
+    made = Pairs()
+    yield made
+    made.close()
+
+
+class Now:
+    def __init__(self) -> None:
+        self.tick = 100.0
+
+    def __call__(self) -> float:
+        return self.tick
+
+
+def test_the_connection_used_last_is_taken_first_and_only_once(pairs: Pairs) -> None:
+    kept, (first, second) = Connections(), (pairs.make(), pairs.make())
+    kept.give(HERE, first)
+    kept.give(HERE, second)
+    assert [kept.take(HERE), kept.take(HERE), kept.take(HERE)] == [second, first, None]
+    assert first.gettimeout() == 30
+
+
+def test_a_connection_is_for_its_own_address(pairs: Pairs) -> None:
+    kept = Connections()
+    kept.give(HERE, pairs.make())
+    assert kept.take(("127.0.0.1", 2)) is None
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "talks-unasked"])
+def test_a_connection_that_is_not_quiet_is_not_given_out(pairs: Pairs, closed: bool) -> None:
+    kept, bad = Connections(), pairs.make()
+    kept.give(HERE, bad)
+    if closed:
+        pairs.far[bad].close()
+    else:
+        pairs.far[bad].send(b"x")
+    assert kept.take(HERE) is None
+    assert bad.fileno() == -1
+
+
+def test_no_more_are_kept_than_wanted(pairs: Pairs) -> None:
+    kept = Connections({HERE: 2})
+    made = [pairs.make() for _ in range(3)]
+    for one in made:
+        kept.give(HERE, one)
+    assert kept.idle(HERE) == 2
+    assert [one.fileno() == -1 for one in made] == [True, False, False]
+
+
+def test_a_connection_is_kept_for_less_than_the_other_side_keeps_it(pairs: Pairs) -> None:
+    now = Now()
+    kept, old, young = Connections(clock=now), pairs.make(), pairs.make()
+    kept.give(HERE, old)
+    now.tick += 1
+    kept.give(HERE, young)
+    now.tick += IDLE_S - 1
+    kept.sweep()
+    assert (old.fileno(), kept.idle(HERE)) == (-1, 1)
+    now.tick += 1
+    assert kept.take(HERE) is None
+    assert young.fileno() == -1
+    assert IDLE_S < 5
+
+
+def test_stopping_closes_what_is_kept(pairs: Pairs) -> None:
+    kept, one = Connections(), pairs.make()
+    kept.give(HERE, one)
+    kept.stop()
+    kept.run()
+    assert one.fileno() == -1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_connection_is_made_by_number_or_by_name(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = connect((host, listener.getsockname()[1]), 30)
+        assert made.gettimeout() == 30
+        made.close()

@@ -1,0 +1,35 @@
+"""core/stream_error: an error inside a stream, as each protocol tells it."""
+
+from __future__ import annotations
+
+import json
+
+from hal0app.core import sse, stream_error
+from hal0app.core.endpoints import BY_NAME
+
+ERROR = stream_error.broken("it broke")
+
+
+def test_an_error_is_told_in_openais_words_by_default() -> None:
+    told = sse.data(stream_error.event("chat/completions", ERROR))
+    assert told is not None
+    assert json.loads(told)["error"]["code"] == "upstream.protocol"
+
+
+def test_messages_and_responses_have_an_event_of_their_own() -> None:
+    for endpoint in ("messages", "responses"):
+        event = stream_error.event(endpoint, ERROR)
+        assert event.startswith(b"event: error\n")
+        told = sse.data(event)
+        assert told is not None
+        assert json.loads(told)["type"] == "error"
+        assert b"it broke" in event
+
+
+def test_every_shape_belongs_to_an_endpoint() -> None:
+    assert set(stream_error.SHAPES) <= set(BY_NAME)
+
+
+def test_an_upstreams_own_error_is_passed_on() -> None:
+    assert stream_error.of_upstream(400, b' {"error": {"message": "too long"}} ') == {"message": "too long"}
+    assert "500: oops" in str(stream_error.of_upstream(500, b"oops")["message"])
