@@ -5,6 +5,7 @@ Module-level names are gunicorn's settings; times are in seconds.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Any
@@ -27,7 +28,16 @@ def _bind() -> str:
     return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
+def _log_level() -> int:
+    name = os.environ.get("HAL0_LOG_LEVEL", "warning").upper()
+    levels = logging.getLevelNamesMapping()
+    if name not in levels:
+        sys.exit(f"hal0: HAL0_LOG_LEVEL is '{name[:40]}', but must be one of {', '.join(levels).lower()}")
+    return levels[name]
+
+
 bind = _bind()
+log_level = _log_level()
 proc_name = "hal0"
 worker_class = "gevent"
 workers = 1
@@ -41,6 +51,7 @@ control_socket_disable = True  # it would want a writable home
 
 def post_worker_init(worker: Any) -> None:
     """Start hal0's background services in the worker, and end them with it."""
+    logging.basicConfig(level=log_level, format="%(levelname)s %(name)s: %(message)s")
     hal0 = worker.wsgi.extensions["hal0"]
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)

@@ -13,9 +13,8 @@ from hal0app.adapters.connections import Address, Connections, connect
 from hal0app.adapters.sending import send, send_pieces
 from hal0app.core import request_head, response_head
 from hal0app.core.framing import Framing, Malformed
-from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached
 
-SILENCE_S = 900.0  # the longest gap between two bytes: a prefill of a long prompt sends nothing for minutes
 READ_BYTES = 65536
 IDLE_TO_LEMOND = 4  # each of its connections takes one of its threads
 

@@ -29,14 +29,12 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
 
 def bounded(request: Request, limit: int) -> bytes:
     """The body. Raises `request.too_large` beyond `limit` bytes."""
-    too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
-    if (request.content_length or 0) > limit:
-        raise too_large
     source = request.stream
     with patience(request.environ.get("gunicorn.socket"), source, hal0().settings.dispatch.upload_idle_s):
-        raw = source.read(limit + 1) if request.content_length is None else source.read()
-    if len(raw) > limit:
-        raise too_large
+        sized = request.content_length is not None
+        raw = b"" if (request.content_length or 0) > limit else source.read() if sized else source.read(limit + 1)
+        if max(len(raw), request.content_length or 0) > limit:
+            raise errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
     return raw
 
 

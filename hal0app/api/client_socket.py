@@ -57,6 +57,8 @@ class ClientSocket:
 
     def _left(self) -> None:
         """It has left; those who want to know are told on a greenlet, where they may wait for a lock."""
+        if self.gone:
+            return
         self.gone = True
         gevent.spawn(self._tell, list(self._callbacks.values()))
 

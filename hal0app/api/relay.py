@@ -65,6 +65,10 @@ class Relayed(Response):
         started = time.monotonic()
         try:
             ending, stays = self._relay(environ)
+        except Exception as problem:
+            self._answer.close()
+            log.exception("the relay of %s failed unexpectedly", environ["PATH_INFO"])
+            raise StopIteration from problem  # gunicorn would write a head of its own into the answer
         except BaseException:
             self._answer.close()
             raise
@@ -126,6 +130,8 @@ class LastEvent(Response):
 
 def last_event(client: ClientSocket, event: bytes) -> bool:
     """End a begun answer with `event`; whether the client took it."""
+    if client.gone:
+        return False
     client.socket.settimeout(client.stall_s)
     try:
         client.socket.sendall(client.take_unsent() + chunk(event) + LAST_CHUNK)

@@ -17,13 +17,13 @@ from hal0app.api.client_socket_watch import bare
 from hal0app.core.downstream import Form
 from hal0app.core.ending import Ending
 from hal0app.core.framing import Malformed
+from hal0app.core.upstream import SILENCE_S
 from hal0app.services.answer import Answer
 from hal0app.services.ports import RawReply
 
 log = logging.getLogger(__name__)
 
 READ_BYTES = 65536
-SILENCE_S = 900.0
 LOOKS_PER_LIMIT = 8
 READABLE, WRITABLE = 1, 2
 

@@ -27,30 +27,29 @@ def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
 
 def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
     read = _reading(source)
-    while True:
-        with patience(client.socket, source, idle_s):
-            piece = read()
-        if not piece:
-            break
-        yield piece
+    with patience(client.socket, source, idle_s):
+        while piece := read():
+            yield piece
     client.uploading = False
 
 
 @contextmanager
 def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
-    """Reading from `source` over the socket `peer` raises `request.timeout` when nothing comes for `idle_s` seconds."""
+    """Reading from `source` over the socket `peer` raises `request.timeout` when nothing comes for `idle_s` seconds.
+
+    What was not read to its end keeps its time limit: gunicorn reads the rest before it takes the next request.
+    """
     if peer is None:
         yield
         return
     peer.settimeout(idle_s)
     try:
         yield
+        peer.settimeout(None)
     except TimeoutError as late:
         source.failed = True  # gunicorn then closes the connection instead of waiting for the rest
         message = f"nothing of the body came for {idle_s:g} s; send it again, without a pause"
         raise errors.error("request.timeout", message) from late
-    finally:
-        peer.settimeout(None)
 
 
 def _reading(source: Any) -> Callable[[], bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SILENCE_S = 900.0  # the longest gap between two bytes: a prefill of a long prompt sends nothing for minutes
+
 
 class UpstreamError(Exception):
     """The upstream did not give a whole answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +14,8 @@ from hal0app.core.ending import Ending
 from hal0app.core.headers import Headers
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Answer:
         try:
             if told is not None:
                 told(self._ending, self.sent)
+        except Exception:
+            log.exception("the end of an answer could not be told")
         finally:
             self._give_back()
 

@@ -15,7 +15,8 @@ from tests.support.app import App, write_slots
 from tests.support.engines import free_port
 from tests.support.waiting import eventually
 
-STALL_S = 2
+STALL_S = 6
+UPLOAD_IDLE_S = 2
 GUNICORN = ("-m", "gunicorn", "-c", "python:hal0app.gunicorn_conf", "tests.relay.app_under_test:create_app()")
 PLAIN_WSGI = ("-m", "tests.relay.app_under_test")
 
@@ -25,7 +26,7 @@ def front(upstream: Upstream, command: tuple[str, ...]) -> Iterator[App]:
     with tempfile.TemporaryDirectory(prefix="hal0-relay-") as folder:
         app = App(Path(folder), free_port(), upstream.url, command=command)
         write_slots(app.home, {"primary": {"type": "llm", "model": "m", "default": True, "max_in_flight": 64}})
-        (app.home / "etc" / "hal0.toml").write_text(f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {STALL_S}\n")
+        (app.home / "etc" / "hal0.toml").write_text(f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\n")
         try:
             app.start()
             eventually(lambda: app.slot("primary")["state"] == "ready", "the slot is ready")

@@ -47,7 +47,7 @@ def test_a_hundred_megabytes_pass_without_being_kept(over_the_socket: App, upstr
 
 
 def test_a_slow_reader_slows_the_upstream_down(over_the_socket: App, upstream: Upstream) -> None:
-    said, size = [0], 64 * MB
+    said, size = [0], 256 * MB
 
     def play(exchange: Exchange) -> None:
         exchange.say(OK + b"Content-Length: %d\r\n\r\n" % size)

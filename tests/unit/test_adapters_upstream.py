@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from hal0app.adapters import upstream as adapter
 from hal0app.adapters.upstream import HttpCall, HttpUpstream
-from hal0app.core.upstream import Aborted, Broken, Silent, Unreached, UpstreamError
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached, UpstreamError
 from tests.unit.fakes import Asking
 
 Talk = Callable[[socket.socket], None]
@@ -486,7 +485,7 @@ def test_lemonds_key_goes_to_lemond_and_to_nobody_else() -> None:
 
 
 def test_a_long_silence_is_allowed_for_a_long_prefill() -> None:
-    assert adapter.SILENCE_S >= 600
+    assert SILENCE_S >= 600
 
 
 def test_headers_come_down_without_the_framing() -> None:

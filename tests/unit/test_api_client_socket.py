@@ -1,0 +1,126 @@
+"""api/client_socket: signs of life to a client that waits, also to one that does not read them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+
+from hal0app.api.client_socket import STREAM_HEAD, ClientSocket, begun
+from hal0app.core.framing import Chunked
+
+TEXT = "hal0 loading primary 12s"
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far:
+        yield near, far
+
+
+def client(near: socket.socket | None, protocol: str = "HTTP/1.1", stall_s: float = 60) -> tuple[ClientSocket, Any]:
+    environ = {"gunicorn.socket": near, "SERVER_PROTOCOL": protocol}
+    return ClientSocket(environ, stall_s), environ
+
+
+def test_the_first_sign_of_life_begins_the_answer_and_each_is_a_comment(pair: Any) -> None:
+    one, environ = client(pair[0])
+    assert begun(environ) is None
+    one.heartbeat(TEXT)
+    one.heartbeat(TEXT)
+    assert begun(environ) is one
+    assert one.begun
+    sent = pair[1].recv(65536)
+    assert sent.startswith(STREAM_HEAD)
+    body, framing = sent[len(STREAM_HEAD) :], Chunked()
+    assert b"".join(body[start:end] for start, end in framing.feed(body)) == f": {TEXT}\n\n".encode() * 2
+    assert framing.boundary
+
+
+@pytest.mark.parametrize(("has_socket", "protocol"), [(False, "HTTP/1.1"), (True, "HTTP/1.0")])
+def test_who_cannot_be_told_is_not_told(pair: Any, has_socket: bool, protocol: str) -> None:
+    one, environ = client(pair[0] if has_socket else None, protocol)
+    one.heartbeat(TEXT)
+    assert not one.begun
+    assert begun(environ) is None
+
+
+def fill(one: ClientSocket) -> None:
+    for _ in range(100_000):
+        one.heartbeat("x" * 500)
+        if one._unsent:
+            return
+    raise AssertionError("it never filled up")
+
+
+def test_a_client_that_does_not_read_is_sent_no_more_and_misses_no_byte(pair: Any) -> None:
+    near, far = pair
+    one, _ = client(near)
+    fill(one)
+    for _ in range(100):
+        one.heartbeat("x" * 500)
+    assert len(one._unsent) < 1000
+    far.settimeout(0.2)
+    read = b""
+    try:
+        while piece := far.recv(1 << 20):
+            read += piece
+    except TimeoutError:
+        pass
+    read += one.take_unsent()
+    framing = Chunked()
+    framing.feed(read[len(STREAM_HEAD) :])
+    assert framing.boundary
+    assert one.take_unsent() == b""
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_gone_and_that_is_told_once(pair: Any) -> None:
+    one, _ = client(pair[0], stall_s=-1)
+    told: list[int] = []
+    forget = one.on_gone(lambda: told.append(1))
+    fill(one)
+    for _ in range(3):
+        one.heartbeat(TEXT)
+        gevent.sleep(0)
+    assert one.gone
+    assert told == [1]
+    forget()
+
+
+def test_a_client_that_has_left_is_noticed_by_a_sign_of_life(pair: Any) -> None:
+    one, _ = client(pair[0])
+    pair[1].close()
+    one.heartbeat(TEXT)
+    assert one.gone
+
+
+def test_who_wants_to_know_later_is_told_at_once(pair: Any) -> None:
+    one, _ = client(pair[0])
+    pair[1].close()
+    one.heartbeat(TEXT)
+    told: list[int] = []
+    one.on_gone(lambda: told.append(1))()
+    assert told == [1]
+
+
+def test_a_client_that_leaves_in_silence_is_noticed(pair: Any) -> None:
+    one, _ = client(pair[0])
+    gone = gevent.event.Event()
+    one.on_gone(gone.set)
+    pair[1].close()
+    assert gone.wait(20)
+
+
+def test_what_was_taken_back_is_not_called(pair: Any) -> None:
+    one, _ = client(pair[0])
+    told: list[int] = []
+    one.on_gone(lambda: told.append(1))()
+    pair[1].close()
+    gevent.sleep(0.01)
+    assert told == []
