@@ -40,7 +40,8 @@ def create_app() -> Flask:
 def counts(hal0: Any) -> Response:
     gc.collect()
     greenlets = sum(isinstance(one, greenlet) and not one.dead for one in gc.get_objects())
-    return jsonify(greenlets=greenlets, files=len(os.listdir("/proc/self/fd")))
+    watchers = gevent.get_hub().loop.activecnt
+    return jsonify(greenlets=greenlets, files=len(os.listdir("/proc/self/fd")), watchers=watchers)
 
 
 def with_ends(app: Flask, dispatch: Dispatch) -> None:

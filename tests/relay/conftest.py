@@ -26,7 +26,9 @@ def front(upstream: Upstream, command: tuple[str, ...]) -> Iterator[App]:
     with tempfile.TemporaryDirectory(prefix="hal0-relay-") as folder:
         app = App(Path(folder), free_port(), upstream.url, command=command)
         write_slots(app.home, {"primary": {"type": "llm", "model": "m", "default": True, "max_in_flight": 64}})
-        (app.home / "etc" / "hal0.toml").write_text(f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\n")
+        (app.home / "etc" / "hal0.toml").write_text(
+            f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\n"
+        )
         try:
             app.start()
             eventually(lambda: app.slot("primary")["state"] == "ready", "the slot is ready")
