@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from hal0app import errors
 from hal0app.api.body import bounded, form_field, json_object
 from hal0app.api.client_socket import ClientSocket
-from hal0app.api.context import hal0
+from hal0app.api.context import client, hal0, priority
 from hal0app.api.recording import asks_for, follow
 from hal0app.api.relay import Relayed
 from hal0app.api.upload import upload
@@ -88,9 +88,9 @@ def _serve(endpoint: Endpoint) -> Response:
     raw, payload = json_object(request, hal0().settings.server.max_body_mb << 20)
     asks_for(payload.get("model"))
     _complete(endpoint, payload)
-    ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
-    client = _client()
-    return _respond(hal0().dispatch.serve(endpoint, ask, client), client)
+    headers, line = list(request.headers.items()), _line()
+    ask = Ask("POST", endpoint.path, headers, raw, payload, client=client(), priority=priority())
+    return _respond(hal0().dispatch.serve(endpoint, ask, line), line)
 
 
 def _configs() -> list[SlotConfig]:
@@ -102,12 +102,21 @@ def _transcribe() -> Response:
     raw = bounded(request, hal0().settings.server.max_body_mb << 20)
     name = form_field(request, raw, "model")
     asks_for(name)
-    headers, client = list(request.headers.items()), _client()
+    headers, line = list(request.headers.items()), _line()
     if not claims(name, _configs()):
         ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
-        return _respond(hal0().dispatch.forward(ask, client), client)
-    ask = Ask("POST", TRANSCRIPTIONS.path, headers, raw, {"model": name}, verbatim=True)
-    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, client), client)
+        return _respond(hal0().dispatch.forward(ask, line), line)
+    ask = Ask(
+        "POST",
+        TRANSCRIPTIONS.path,
+        headers,
+        raw,
+        {"model": name},
+        verbatim=True,
+        client=client(),
+        priority=priority(),
+    )
+    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, line), line)
 
 
 def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
@@ -126,22 +135,23 @@ def _is_name(value: object) -> bool:
 def _forward() -> Response:
     query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
     path = quote(request.path, safe=PATH_SIGNS) + query
-    sized, client = request.content_length, _client()
+    sized, line = request.content_length, _line()
     idle_s = hal0().settings.dispatch.upload_idle_s
     has_body = sized or request.headers.get("Transfer-Encoding")
-    body = upload(client, request.stream, idle_s) if has_body else None
+    body = upload(line, request.stream, idle_s) if has_body else None
     ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)
-    return _respond(hal0().dispatch.forward(ask, client), client)
+    return _respond(hal0().dispatch.forward(ask, line), line)
 
 
-def _client() -> ClientSocket:
+def _line() -> ClientSocket:
+    """The connection to the client of this request."""
     return ClientSocket(request.environ, hal0().settings.dispatch.stall_s)
 
 
-def _respond(answer: Answer, client: ClientSocket) -> Response:
+def _respond(answer: Answer, line: ClientSocket) -> Response:
     try:
         follow(answer)
-        return Relayed(answer, client)
+        return Relayed(answer, line)
     except BaseException:
         answer.close()
         raise

@@ -46,10 +46,12 @@ class Lemonade(Section, frozen=True, kw_only=True):
 class DispatchSection(Section, frozen=True, kw_only=True):
     """`wait_s`: how long a request without a slot of its own waits for its model.
 
-    `stall_s`: how long a client may take nothing of its answer; `upload_idle_s`: send nothing of its request's body.
+    `heartbeat_s`: after how long, and how often, a streaming client is told that it waits. `stall_s`: how long a client
+    may take nothing of its answer; `upload_idle_s`: send nothing of its request's body.
     """
 
     wait_s: Seconds = 120.0
+    heartbeat_s: Seconds = 5.0
     stall_s: Seconds = 120.0
     upload_idle_s: Seconds = 30.0
 

@@ -26,6 +26,8 @@ from hal0app.services.turn import Turn
 
 CONFIRM_S = 10.0
 LOOK_S = 2.0
+NAP_S = 1.0  # as often as there is a new look at lemond
+PATIENCE = 0.25  # the part of its wait that a request gives way; the rest is for the drain and the load
 
 
 class Acts:
@@ -132,11 +134,11 @@ class Acts:
         usable = there is not None and self._leases.usable(there)
         if there is not None and usable and not self._outdated(there, slot, errand.cause):
             return there
-        try:
-            model = self.preflight(name, slot, seen)
-        except Hal0Error as refusal:
-            self._operations.refused(id_, name, slot, errand.cause, refusal)
-            raise
+        model = self._checked(id_, name, slot, errand.cause, seen)
+        if self._held_off(model, seen, errand):
+            seen = self._look(errand)
+            there = seen.resident(name)
+            model = self._checked(id_, name, slot, errand.cause, seen)
         if usable:
             self.unload(new_id(), name, slot.name if slot else None, errand)
             seen, there = self._look(errand), None
@@ -152,6 +154,29 @@ class Acts:
         if resident is not None:
             self._preflight.learn(model, slot, resident)
         return resident
+
+    def _checked(self, id_: str, name: str, slot: SlotConfig | None, cause: Cause, seen: Observation) -> Model:
+        """As `preflight`; a refusal is recorded."""
+        try:
+            return self.preflight(name, slot, seen)
+        except Hal0Error as refusal:
+            self._operations.refused(id_, name, slot, cause, refusal)
+            raise
+
+    def _held_off(self, model: Model, seen: Observation, errand: Errand) -> bool:
+        """Wait until those who would have to leave have served who waits for them; whether that took any time."""
+        patience_s, waited = errand.wait_s * PATIENCE, False
+        while errand.gives_way():
+            try:
+                leaving = self._victims(model, seen)
+            except AllPinned:
+                break
+            if not any(self._leases.holds_off(one.model, model.id, patience_s) for one in leaving):
+                break
+            errand.check()
+            self._leases.changes(NAP_S)
+            seen, waited = self._observer.snapshot.residency, True
+        return waited
 
     def _outdated(self, there: Resident, slot: SlotConfig | None, cause: Cause) -> bool:
         """Whether this load is to replace a loading that is in order: requests use what is there, a person decides."""
@@ -203,7 +228,7 @@ class Acts:
     def _victims(self, model: Model, seen: Observation) -> list[Resident]:
         """Who must leave so that `model` has a place; raises AllPinned."""
         pinned = {slot.model for slot in self._observer.snapshot.configs if slot.pinned and slot.enabled and slot.model}
-        found = victims(seen, model.id, model.type, self._leases.last_used, frozenset(pinned))
+        found = victims(seen, model.id, model.type, self._leases.recency, frozenset(pinned))
         return [*found, *npu.victims(model, seen, pinned, found)]
 
     # -- unload
@@ -218,6 +243,7 @@ class Acts:
         """
         self._turn.free(errand.check)  # nobody has to wait for this model while another one is being loaded
         self._leases.close(name)
+        after = self._leases.open
         try:
             with self._operations.under_way(id_, Kind.UNLOAD, name, None, errand.cause, slot) as result:
                 result.update(facts)
@@ -226,9 +252,10 @@ class Acts:
                     raise errors.error("slot.loading", message, retry_after=10)
                 with self._turn.take(errand.check):
                     self._lemonade.unload(name)
+                after = self._leases.left
             self._look(CONFIRM)
         finally:
-            self._leases.open(name)
+            after(name)
 
     def keep(self, id_: str, name: str, slot: str, cause: Cause, kept_for: Sequence[str]) -> None:
         """Record that an unload left the model where it is, for other slots have it too."""

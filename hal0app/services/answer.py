@@ -26,8 +26,8 @@ class Trip:
     model: str = ""
     route: str = "fallback"
     path: str = "lemond"
-    queue_ms: int = 0
-    load_ms: int | None = None  # the part of it that went into a load, where that is known
+    queue_ms: int = 0  # it waited for a place
+    load_ms: int = 0  # it waited for its model
     replayed: bool = False
 
     def headers(self) -> Headers:
@@ -37,6 +37,7 @@ class Trip:
             "X-Hal0-Route": self.route,
             "X-Hal0-Path": self.path,
             "X-Hal0-Queue-Ms": str(self.queue_ms),
+            "X-Hal0-Load-Ms": str(self.load_ms),
             "X-Hal0-Replayed": "1" if self.replayed else "",
         }
         return [(name, value if value.isascii() else quote(value)) for name, value in told.items() if value]

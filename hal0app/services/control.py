@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from hal0app import errors
 from hal0app.core.clock import Clock
+from hal0app.core.fair_queue import ANYONE, Caller
 from hal0app.core.operation import Cause
 from hal0app.core.slot import options_key
 from hal0app.core.slot_config import SlotConfig
@@ -19,13 +19,13 @@ from hal0app.errors import Hal0Error
 from hal0app.services.acts import Acts
 from hal0app.services.errand import Errand
 from hal0app.services.jobs import Job, Jobs, stopping
-from hal0app.services.leases import Lease, Leases, Ticket
-from hal0app.services.observer import Observer
+from hal0app.services.lease import Lease
+from hal0app.services.leases import DEFAULT, Leases, Terms
+from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.operations import new_id
 from hal0app.services.ports import Client
 from hal0app.services.swap import Swap, Swaps
-
-ETA_S = 10
+from hal0app.services.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -48,49 +48,44 @@ class Want:
     def name(self) -> str:
         return self.asked.name if self.asked else self.model
 
+    @property
+    def terms(self) -> Terms:
+        """The places and the queue of the slot, or the defaults of one."""
+        return Terms(self.slot.max_in_flight, (self.asked or self.slot).queue) if self.slot else DEFAULT
+
 
 class Control:
     """The jobs, and who waits for them. `acts` carries them out, `leases` knows who uses what."""
 
-    def __init__(self, acts: Acts, leases: Leases, observer: Observer, clock: Clock) -> None:
-        self._acts, self._leases, self._observer, self._clock = acts, leases, observer, clock
+    def __init__(self, acts: Acts, leases: Leases, observer: Observer, clock: Clock, heartbeat_s: float = 5.0) -> None:
+        self._acts, self._leases, self._observer = acts, leases, observer
+        self._waiting = Waiting(leases, observer, clock, heartbeat_s)
         self._swaps = Swaps(acts, leases, observer)
         self._jobs = Jobs(self._ended)
 
     # -- for requests
 
-    def lease(self, want: Want, wait_s: float, client: Client) -> Lease:
-        """A lease on the resident `want.model`, loading it first if it must be.
+    def lease(self, want: Want, wait_s: float, client: Client, caller: Caller = ANYONE) -> Lease:
+        """A lease on the resident `want.model`, after waiting for a place on it, or for its load, where it must be.
 
-        Raises what the load raised, `slot.loading` after `wait_s` seconds, `client.gone` when the client left.
+        Raises what the load raised, `slot.busy` when the queue is full, `slot.loading` after `wait_s` seconds,
+        `client.gone` when the client left.
         """
-        found = self._leases.take(self._observer.snapshot.residency.resident(want.model), want.model)
+        resident = self._observer.snapshot.residency.resident(want.model)
+        found = self._leases.take(resident, want.model, want.terms, caller)
         if isinstance(found, Lease):
             return found
+        job: Job | None = None
         try:
-            job = self._load_job(want, Cause("request"), held=False)
-        except Hal0Error:
+            if found.unloaded is not None:
+                job = self._load_job(want, Cause("request"), held=False)
+            return self._waiting.wait(found, want.name, wait_s, client)
+        except BaseException as problem:
+            if job is not None and isinstance(problem, Hal0Error) and problem.code == "slot.loading":
+                job.held = True  # who is told to come back still wants it
             self._leases.withdraw(found)
+            self._acts.stir()
             raise
-        return self._wait(found, job, want, wait_s, client)
-
-    def _wait(self, ticket: Ticket, job: Job, want: Want, wait_s: float, client: Client) -> Lease:
-        gone = errors.error("client.gone", "the client closed its connection")
-        forget = client.on_gone(partial(ticket.fail, gone))
-        try:
-            ticket.done.wait(wait_s)
-        finally:
-            forget()
-        if ticket.lease is not None and ticket.error is None:
-            return ticket.lease
-        job.held = job.held or ticket.error is None  # who is told to come back still wants it
-        self._leases.withdraw(ticket)
-        self._acts.stir()
-        raise ticket.error or errors.error(
-            "slot.loading",
-            f"'{want.name}' was not ready within {wait_s:g} s; its load is queued or under way, try again",
-            retry_after=ETA_S,
-        )
 
     # -- for people
 
@@ -155,7 +150,8 @@ class Control:
         return self._jobs.enter(Job(key, work, claims))
 
     def run(self) -> None:
-        """Carry out jobs until stopped."""
+        """Carry out jobs, and see that nobody waits in vain, until stopped."""
+        self._observer.subscribe(self._look_after)
         self._jobs.run()
 
     def _ended(self, job: Job) -> None:
@@ -168,9 +164,23 @@ class Control:
 
     def _load_what_is_wanted(self) -> None:
         """Queue a load for every model whose requests wait with no load under way (it left while they queued)."""
-        for model in self._leases.wanted():
-            slot = next((one for one in self._observer.snapshot.configs if one.model == model and one.enabled), None)
-            self._load_job(Want(model, slot), Cause("request"), held=False)
+        for model in self._leases.stranded():
+            self._load_job(self._want(model), Cause("request"), held=False)
+
+    def _look_after(self, snapshot: Snapshot) -> None:
+        """Who waits for a model that somebody else loaded uses that; who waits for one that is gone gets a load."""
+        if not snapshot.seen.fresh or self._jobs.stopping:
+            return
+        for model in self._leases.stranded():
+            want, resident = self._want(model), snapshot.seen.resident(model)
+            if resident is not None and self._leases.usable(resident):
+                self._leases.offer(resident, want.terms)
+            else:
+                self._load_job(want, Cause("request"), held=False)
+
+    def _want(self, model: str) -> Want:
+        configs = self._observer.snapshot.configs
+        return Want(model, next((one for one in configs if one.model == model and one.enabled), None))
 
     def stop(self) -> None:
         """End the jobs, those under way at their next wait; who still waits is told that hal0 stops."""
@@ -182,14 +192,19 @@ class Control:
     # -- what a job does
 
     def _errand(self, want: Want, cause: Cause, job: Job) -> Errand:
-        return Errand(cause, want.slot.wait_s if want.slot else self._acts.wait_s, lambda: self._check(job))
+        return Errand(
+            cause,
+            want.slot.wait_s if want.slot else self._acts.wait_s,
+            check=lambda: self._check(job),
+            gives_way=lambda: not job.held,
+        )
 
     def _check(self, job: Job) -> None:
         self._jobs.check(job, lambda: self._leases.waiting(job.key[1]) > 0)
 
     def _load(self, want: Want, cause: Cause, job: Job) -> None:
         resident = self._acts.load(job.id, want.model, want.slot, self._errand(want, cause, job))
-        self._leases.grant(resident)
+        self._leases.grant(resident, want.terms)
 
     def _unload(self, want: Want, cause: Cause, job: Job, **facts: int) -> None:
         slot = want.name if want.slot else None
@@ -201,4 +216,4 @@ class Control:
     def _restart(self, want: Want, cause: Cause, job: Job) -> None:
         errand = self._errand(want, cause, job)
         self._acts.unload(new_id(), want.model, want.name if want.slot else None, errand)
-        self._leases.grant(self._acts.load(job.id, want.model, want.slot, errand))
+        self._leases.grant(self._acts.load(job.id, want.model, want.slot, errand), want.terms)

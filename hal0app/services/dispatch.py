@@ -16,9 +16,9 @@ from hal0app.core import headers as http_headers
 from hal0app.core import npu, npu_route, routing, sse
 from hal0app.core.clock import Clock
 from hal0app.core.endpoints import Endpoint
+from hal0app.core.fair_queue import Caller, Priority
 from hal0app.core.headers import Headers
 from hal0app.core.openai import answered_by
-from hal0app.core.residency import Resident
 from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
@@ -27,7 +27,8 @@ from hal0app.services.answer import Answer, Trip
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
 from hal0app.services.crashes import Crashes
-from hal0app.services.leases import Lease, Leases
+from hal0app.services.lease import Lease
+from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Call, Client, Reply, Upstream
 
@@ -46,6 +47,13 @@ class Ask:
     payload: dict[str, Any] = field(default_factory=dict)
     length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
     verbatim: bool = False  # the body is not JSON: it goes on as it came
+    client: str = ""  # whom to be fair to in a queue
+    priority: Priority = Priority.INTERACTIVE
+
+    @property
+    def caller(self) -> Caller:
+        """Who waits, if there is a queue."""
+        return Caller(self.client, self.priority, streams=self.payload.get("stream") is True)
 
 
 class ModelGone(Exception):
@@ -117,23 +125,25 @@ class Dispatch:
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
-        asked = self._clock().tick
+        caller, queue_s, load_s = ask.caller, 0.0, 0.0
         for replayed in (False, True):
-            if replayed and want.asked is not None:
-                want = self._slot_want(want.asked)
-            lease = self._control.lease(want, wait_s, client)
+            if replayed:
+                want = self._slot_want(want.asked) if want.asked is not None else want
+                caller = replace(caller, replays=True)
+            lease = self._control.lease(want, wait_s, client, caller)
+            queue_s, load_s = queue_s + lease.queue_s, load_s + lease.load_s
             trip = Trip(
                 slot=want.asked.name if want.asked else "",
                 model=want.model,
                 route="slot" if want.slot else "fallback",
-                queue_ms=round((self._clock().tick - asked) * 1000),
+                queue_ms=round(queue_s * 1000),
+                load_ms=round(load_s * 1000),
                 replayed=replayed,
             )
             try:
                 answer = self._send(want, lease, endpoint, ask, client, trip)
             except ModelGone as gone:
-                lease.release()
-                self._note_gone(want, lease.resident, gone)
+                self._note_gone(want, lease, gone)
                 continue
             except BaseException:
                 lease.release()
@@ -144,12 +154,14 @@ class Dispatch:
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
 
-    def _note_gone(self, want: Want, resident: Resident, gone: ModelGone) -> None:
+    def _note_gone(self, want: Want, lease: Lease, gone: ModelGone) -> None:
         """Make sure that the next lease is not on the loading that just failed."""
         now = self._clock()
         if gone.proof is not None:
-            self._leases.bury(resident)
-            self._crashes.note(resident, want.slot, gone.proof)
+            self._leases.bury(lease.resident)
+        lease.lose()
+        if gone.proof is not None:
+            self._crashes.note(lease.resident, want.slot, gone.proof)
         self._observer.after(now, SETTLE_S)
 
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:

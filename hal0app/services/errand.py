@@ -12,10 +12,19 @@ def wanted() -> None:
     """The check of an errand that nothing ends."""
 
 
+def never() -> bool:
+    """For an errand that waits for no queue."""
+    return False
+
+
 @dataclass(frozen=True)
 class Errand:
-    """`wait_s` bounds each wait for a victim's requests or a silent lemond; `check` raises when it is to end."""
+    """`wait_s` bounds each wait for a victim's requests or a silent lemond; `check` raises when it is to end.
+
+    `gives_way`: whether models with a queue of their own are served before they have to leave.
+    """
 
     cause: Cause
     wait_s: float
     check: Callable[[], None] = wanted
+    gives_way: Callable[[], bool] = never

@@ -13,7 +13,7 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.acts import Acts
 from hal0app.services.errand import Errand
-from hal0app.services.leases import Leases
+from hal0app.services.leases import Leases, Terms
 from hal0app.services.observer import Observer
 from hal0app.services.operations import new_id
 
@@ -57,7 +57,7 @@ class Swaps:
             self._put_back(swap, held, before.resident(swap.new) is not None, errand)
             raise
         self._observer.poke()
-        self._leases.grant(resident)
+        self._leases.grant(resident, _terms(swap.slot))
 
     def _others(self, swap: Swap) -> tuple[str, ...]:
         """The other enabled slots that have the old model."""
@@ -71,9 +71,13 @@ class Swaps:
             if not stays and swap.new != swap.old and self._observer.snapshot.residency.resident(swap.new) is not None:
                 self._acts.unload(new_id(), swap.new, None, restore)
             if held:
-                self._leases.grant(self._acts.load(new_id(), swap.old, swap.slot, restore))
+                self._leases.grant(self._acts.load(new_id(), swap.old, swap.slot, restore), _terms(swap.slot))
         except Hal0Error as problem:
             log.warning("'%s' could not be put back after a swap: %s", swap.old, problem)
+
+
+def _terms(slot: SlotConfig) -> Terms:
+    return Terms(slot.max_in_flight, slot.queue)
 
 
 def _kept(keep: Callable[[], None]) -> None:

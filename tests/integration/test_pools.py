@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
 from tests.support.app import App, hal0
+from tests.support.busy import busy
 from tests.support.engines import Engine, embedded_engine
 from tests.support.waiting import eventually
 
@@ -34,26 +32,9 @@ def app(engine: Engine) -> Iterator[App]:
         yield running
 
 
-@contextmanager
-def busy(app: App) -> Iterator[Future[requests.Response]]:
-    """A request to `primary` that its backend, stopped, does not answer before the end."""
-    assert app.chat("primary").status_code == 200
-    app.slot_is("primary", "ready")
-    pid = next(one["pid"] for one in app.get("/api/residency").json()["residents"] if one["model"] == "chat-a")
-    with ThreadPoolExecutor(1) as pool:
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            asked = pool.submit(app.chat, "primary")
-            app.slot_is("primary", "serving")
-            yield asked
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        assert asked.result().status_code == 200
-
-
 def test_a_drain_in_the_chat_pool_does_not_delay_an_embedding(app: App) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with busy(app) as asked:
+        with busy(app, "primary") as asked:
             waiting = pool.submit(app.chat, "second")
             app.slot_is("primary", "unloading")
             answer = app.post("/v1/embeddings", {"model": "embed", "input": "hello"})
@@ -64,7 +45,7 @@ def test_a_drain_in_the_chat_pool_does_not_delay_an_embedding(app: App) -> None:
 
 
 def test_a_drain_ends_when_the_one_who_waits_for_it_leaves(app: App) -> None:
-    with busy(app):
+    with busy(app, "primary"):
         before = app.slot("second")
         body = {"model": "second", "messages": [{"role": "user", "content": "hello"}]}
         with pytest.raises(requests.Timeout):

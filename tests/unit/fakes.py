@@ -322,7 +322,7 @@ class FakeLemond:
 
 @dataclass
 class FakeClient:
-    """A client that leaves when told."""
+    """A client that leaves when told, and keeps what it is told while it waits."""
 
     gone: bool = False
     begun: bool = False
@@ -337,6 +337,8 @@ class FakeClient:
         return lambda: self.callbacks.remove(callback) if callback in self.callbacks else None
 
     def heartbeat(self, text: str) -> None:
+        if self.gone:
+            raise errors.error("client.gone", "the client closed its connection")
         self.begun = True
         self.told.append(text)
 
@@ -415,7 +417,11 @@ class House:
     """All services over the fakes. `running()` starts observer and control worker on threads, and ends them."""
 
     def __init__(
-        self, *slots: SlotConfig | Broken, models: Sequence[Mapping[str, Any]] = (), wait_s: float = 20
+        self,
+        *slots: SlotConfig | Broken,
+        models: Sequence[Mapping[str, Any]] = (),
+        wait_s: float = 20,
+        heartbeat_s: float = 5,
     ) -> None:
         self.clock = StrictClock()
         self.lemond = FakeLemond(self.clock, models or [{"id": one} for one in ("m", "n", "o")])
@@ -426,7 +432,7 @@ class House:
         self.acts = Acts(
             self.lemond, self.catalogue, self.leases, self.observer, self.store, self.clock, "test", wait_s
         )
-        self.control = Control(self.acts, self.leases, self.observer, self.clock)
+        self.control = Control(self.acts, self.leases, self.observer, self.clock, heartbeat_s)
         self.dispatch = Dispatch(
             self.observer,
             self.control,

@@ -59,6 +59,8 @@ def test_a_resident_model_is_leased_without_a_word_to_lemond(house: House) -> No
 
 
 def test_many_requests_join_one_load(house: House) -> None:
+    house.folder.put(slot("primary", "m", max_in_flight=20))
+    house.look()
     house.lemond.gate.clear()
     them = [ask(house) for _ in range(20)]
     assert house.lemond.loading.wait(20)
@@ -249,9 +251,10 @@ def test_lemonds_own_refusal_for_pins_is_no_fault_of_the_model(house: House) -> 
 
 
 def test_a_victim_that_stays_busy_is_left_loaded_and_opened_again(house: House) -> None:
+    house.folder.put(slot("primary", "m", max_in_flight=2))
     house.folder.put(slot("second", "n", wait_s=2))
-    held = lease(house, "m")
     house.look()
+    held = lease(house, "m")
     with pytest.raises(Hal0Error, match="'m' still answers requests") as problem:
         lease(house, "n")
     assert problem.value.code == "slot.loading"
@@ -592,6 +595,7 @@ def test_the_npu_is_one_thing_whatever_the_type(pools: House) -> None:
 
 
 def test_a_load_that_its_last_client_left_ends_its_drain_and_opens_the_victim(house: House) -> None:
+    house.folder.put(slot("primary", "m", max_in_flight=2))
     house.folder.put(slot("second", "n", wait_s=600))
     house.look()
     held, client = lease(house, "m"), FakeClient()
