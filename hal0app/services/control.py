@@ -196,7 +196,7 @@ class Control:
             cause,
             want.slot.wait_s if want.slot else self._acts.wait_s,
             check=lambda: self._check(job),
-            gives_way=lambda: not job.held,
+            gives_way=lambda: not (job.held or self._jobs.pressed(job)),
         )
 
     def _check(self, job: Job) -> None:

@@ -74,6 +74,11 @@ class Jobs:
             self._close(job)
         raise errors.error("client.gone", "nobody waits for it")
 
+    def pressed(self, job: Job) -> bool:
+        """Whether somebody who does not merely ask waits for what this job claims."""
+        with self._changed:
+            return any(one.held and one.claims & job.claims for one in self._queued)
+
     def run(self) -> None:
         """Give every job a thread as soon as it may run. Returns when stopped and the last one has ended."""
         while (job := self._next()) is not None:

@@ -13,8 +13,8 @@ from tests.support.engines import Engine
 from tests.support.waiting import eventually
 
 SLOTS = {
-    "primary": {"type": "llm", "model": "gemma-a", "default": True},
-    "second": {"type": "llm", "model": "gemma-b"},
+    "primary": {"type": "llm", "model": "gemma-a", "default": True, "wait_s": 600},
+    "second": {"type": "llm", "model": "gemma-b", "wait_s": 600},
     "embed": {"type": "embedding", "model": "embed-a", "default": True},
     "rerank": {"type": "reranking", "model": "rerank-a", "default": True},
     "off": {"type": "llm", "model": "gemma-c", "enabled": False},
