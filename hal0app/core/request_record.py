@@ -30,9 +30,9 @@ class RequestRecord:
     """One inference request. None is what is not known.
 
     `ts` is when it was accepted (Unix seconds). `model` is what served it, or what was asked for when nothing did.
-    `ttft_ms` runs from there to the first event with content, `queue_ms` until it could be sent to its model, of which
-    `load_ms` went into a load. `estimated`: `tokens_out` is a count of events. `error_code` is hal0's or the upstream's
-    word. `seq` grows by one with every record that is kept.
+    `ttft_ms` runs from there to the first event with content, `queue_ms` is the wait for a place on its model,
+    `load_ms` the wait for the model itself. `estimated`: `tokens_out` is a count of events. `error_code` is hal0's or
+    the upstream's word. `seq` grows by one with every record that is kept.
     """
 
     ts: float

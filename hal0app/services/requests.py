@@ -213,7 +213,7 @@ class Request:
             route=trip.route or None,
             path=trip.path or None,
             queue_ms=trip.queue_ms if trip.route else None,
-            load_ms=trip.load_ms,
+            load_ms=trip.load_ms if trip.route else None,
             ttft_ms=None if figures.first is None else _ms(figures.first - self._accepted.tick),
             tokens_in=figures.tokens_in,
             tokens_out=figures.tokens_out,

@@ -125,6 +125,7 @@ def test_a_stream_is_recorded_with_its_times_and_tokens() -> None:
         route="slot",
         path="direct",
         queue_ms=7,
+        load_ms=0,
         ttft_ms=750,
         tokens_in=3,
         tokens_out=2,
