@@ -1,22 +1,27 @@
-"""Reading what a client sent: bounded JSON objects, or an upload passed on as it comes."""
+"""Reading what a client sent: JSON objects whole and bounded, forms no further than to their model."""
 
 from __future__ import annotations
 
-import io
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Request
-from werkzeug.formparser import FormDataParser
 
 from hal0app import errors
+from hal0app.core import json_body
+from hal0app.core.json_body import JsonBody, NotJson
+from hal0app.core.multipart import FieldSearch
+from hal0app.services.upload import Upload
 
 PIECE = 65536
+MODEL_BYTES = 4096
+BREATH_BYTES = 1 << 20  # a client that sends faster than we read would otherwise keep everybody else waiting
 
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
-    """The body and the JSON object in it. Raises `request.too_large`, `request.invalid_json` with the position."""
+    """The body and the JSON object in it, parsed. Raises `request.too_large`, `request.invalid_json`."""
     raw = bounded(request, limit)
     try:
         payload = json.loads(raw)
@@ -28,26 +33,64 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     return raw, payload
 
 
+def json_fields(request: Request, limit: int) -> JsonBody:
+    """The JSON object in the body, its values not parsed. Raises `request.too_large`, `request.invalid_json`."""
+    try:
+        return json_body.read(bounded(request, limit))
+    except NotJson as problem:
+        raise errors.error("request.invalid_json", str(problem)) from None
+
+
 def bounded(request: Request, limit: int) -> bytes:
     """The body. Raises `request.too_large` beyond `limit` bytes."""
     too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
     if (request.content_length or 0) > limit:
         raise too_large
-    raw = request.stream.read(limit + 1) if request.content_length is None else request.stream.read()
-    if len(raw) > limit:
-        raise too_large
-    return raw
-
-
-def form_field(request: Request, raw: bytes, name: str) -> str:
-    """A field of the form in `raw`; empty when there is none."""
-    _, fields, _ = FormDataParser(silent=True).parse(
-        io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
-    )
-    return str(fields.get(name) or "")
+    read: list[bytes] = []
+    size = 0
+    for piece in pieces(request):
+        read.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise too_large
+    return read[0] if len(read) == 1 else b"".join(read)
 
 
 def pieces(request: Request) -> Iterator[bytes]:
-    """The body as it comes."""
+    """The body as it comes, with a breath for everybody else now and then."""
+    taken = 0
     while piece := request.stream.read(PIECE):
         yield piece
+        taken += len(piece)
+        if taken >= BREATH_BYTES:
+            taken = 0
+            time.sleep(0)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is an upload."""
+    return request.mimetype == "multipart/form-data"
+
+
+def form(request: Request, limit: int) -> tuple[Upload, bool]:
+    """The form, read as far as its field `model`, and whether that was all of it.
+
+    Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes.
+    """
+    boundary = request.mimetype_params.get("boundary", "") if is_form(request) else ""
+    if not boundary:
+        raise errors.error("request.invalid_field", "send this as multipart/form-data, with its boundary")
+    mark = boundary.encode("latin-1", "replace")
+    search, head, rest = FieldSearch(mark, "model"), bytearray(), pieces(request)
+    ended = False
+    while not (search.look(head) or ended):
+        if len(head) > limit:
+            message = f"the form's field 'model' is not within its first {limit >> 20} MiB: send it before the file"
+            raise errors.error("request.too_large", message, param="model")
+        piece = next(rest, b"")
+        ended = not piece
+        head += piece
+    if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
+        raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
+    whole = ended or len(head) == request.content_length
+    return Upload(mark, bytes(head), search.span, rest, request.content_length), whole

@@ -9,15 +9,14 @@ from urllib.parse import quote
 from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
-from hal0app.api.body import bounded, form_field, json_object, pieces
+from hal0app.api import slot_ports
+from hal0app.api.body import form, is_form, json_fields, pieces
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.context import hal0
 from hal0app.api.recording import asks_for, follow
-from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
+from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, methods
+from hal0app.core.json_body import JsonBody
 from hal0app.core.model import Model
-from hal0app.core.npu import is_shadow
-from hal0app.core.npu_route import TRANSCRIPTIONS, claims
-from hal0app.core.slot_config import SlotConfig
 from hal0app.services.answer import Answer
 from hal0app.services.dispatch import Ask
 from hal0app.services.slots import SlotView
@@ -25,14 +24,16 @@ from hal0app.services.slots import SlotView
 bp = Blueprint("v1", __name__)
 
 PATH_SIGNS = "/:@!$&'()*+,;=~"
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @bp.get("/v1/models")
 @bp.get("/api/v1/models")
 def models() -> Response:
-    """Slots first, then what lemond has downloaded."""
-    rows = [_slot_row(view) for view in hal0().slots.all() if view.config is not None and view.config.enabled]
+    """Slots first (that of the port before all), then what lemond has downloaded."""
+    first = slot_ports.slot()
+    views = sorted(hal0().slots.all(), key=lambda view: view.slot.name != first)
+    rows = [_slot_row(view) for view in views if view.config is not None and view.config.enabled]
     rows += [_model_row(model) for model in hal0().catalogue.models()]
     return jsonify(object="list", data=rows)
 
@@ -40,11 +41,12 @@ def models() -> Response:
 @bp.get("/v1/models/<path:name>")
 @bp.get("/api/v1/models/<path:name>")
 def model(name: str) -> Response:
-    """One slot by name, or one model by id as lemond has it."""
-    view = next((one for one in hal0().slots.all() if one.slot.name == name.removeprefix("hal0/")), None)
-    if view is not None and view.config is not None:
-        return jsonify(_slot_row(view))
-    return v1(f"models/{name}")
+    """One slot by name or alias, or one model by id as lemond has it."""
+    slot_ports.slot()
+    views = {view.slot.name: view for view in hal0().slots.all() if view.config is not None}
+    meant = hal0().settings.alias.get(name, name)
+    view = views.get(name.removeprefix("hal0/")) or views.get(meant.removeprefix("hal0/"))
+    return jsonify(_slot_row(view)) if view is not None else _forward(f"/v1/models/{quote(meant, safe=PATH_SIGNS)}")
 
 
 def _slot_row(view: SlotView) -> dict[str, Any]:
@@ -64,69 +66,58 @@ def _model_row(model: Model) -> dict[str, Any]:
     }
 
 
-@bp.route("/v1/<path:path>", methods=METHODS)
-@bp.route("/api/v1/<path:path>", methods=METHODS)
+@bp.route("/v1/<path:path>", methods=METHODS, provide_automatic_options=False)
+@bp.route("/api/v1/<path:path>", methods=METHODS, provide_automatic_options=False)
 def v1(path: str) -> Response:
     """An endpoint of the table, or whatever else lemond offers to everyone."""
     endpoint = BY_NAME.get(path)
     if endpoint is not None and request.method == "POST":
         return _serve(endpoint)
-    if path == TRANSCRIPTIONS.path and request.method == "POST" and any(map(is_shadow, _configs())):
-        return _transcribe()
+    if request.method == "OPTIONS" and methods(path):
+        return Response(status=204, headers={"Allow": ", ".join(methods(path))})
     allowed = access(path, request.method)
     if allowed is Access.ADMIN:
         message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
         raise errors.error("auth.admin_required", message)
     if allowed is Access.NOBODY:
-        code = "request.method_not_allowed" if endpoint else "request.not_found"
-        raise errors.error(code, f"{request.method} /v1/{path} is not something hal0 or Lemonade offers")
-    return _forward()
+        code = "request.method_not_allowed" if methods(path) else "request.not_found"
+        message = f"{request.method} /v1/{path} is not something hal0 or Lemonade offers"
+        raise errors.error(code, message, allow=", ".join(methods(path)))
+    slot_ports.slot()
+    return _forward(quote(request.path, safe=PATH_SIGNS).removeprefix("/api"))
 
 
 def _serve(endpoint: Endpoint) -> Response:
-    raw, payload = json_object(request, hal0().settings.server.max_body_mb << 20)
+    port_slot = slot_ports.slot()
+    limit = hal0().settings.server.max_body_mb << 20
+    headers = list(request.headers.items())
+    if endpoint.form or is_form(request):
+        upload, whole = form(request, limit)
+        asks_for(upload.model)
+        ask = Ask("POST", endpoint.path, headers, upload, {"model": upload.model}, port_slot=port_slot)
+        client = ClientSocket(request.environ if whole else {})
+        return _respond(hal0().dispatch.serve(endpoint, ask, client))
+    body = json_fields(request, limit)
+    payload = body.scalars()
     asks_for(payload.get("model"))
-    _complete(endpoint, payload)
-    ask = Ask("POST", endpoint.path, list(request.headers.items()), raw, payload)
+    _complete(endpoint, body)
+    ask = Ask("POST", endpoint.path, headers, body.raw, payload, port_slot=port_slot)
     return _respond(hal0().dispatch.serve(endpoint, ask, ClientSocket(request.environ)))
 
 
-def _configs() -> list[SlotConfig]:
-    return hal0().observer.snapshot.configs
-
-
-def _transcribe() -> Response:
-    """An upload whose form says which slot is meant: one of the NPU's, or whatever lemond makes of it."""
-    raw = bounded(request, hal0().settings.server.max_body_mb << 20)
-    name = form_field(request, raw, "model")
-    asks_for(name)
-    headers = list(request.headers.items())
-    if not claims(name, _configs()):
-        ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
-        return _respond(hal0().dispatch.forward(ask, ClientSocket(request.environ)))
-    ask = Ask("POST", TRANSCRIPTIONS.path, headers, raw, {"model": name}, verbatim=True)
-    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, ClientSocket(request.environ)))
-
-
-def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
-    if not _is_name(payload.get("model") or ""):
+def _complete(endpoint: Endpoint, body: JsonBody) -> None:
+    if not body.is_name("model"):
         raise errors.error("request.invalid_field", "'model' must be a string", param="model")
     for name in endpoint.required:
-        if payload.get(name) in (None, "", []):
+        if body.lacks(name):
             raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
 
 
-def _is_name(value: object) -> bool:
-    """Whether it is text that can be sent: JSON may hold halves of characters."""
-    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
-
-
-def _forward() -> Response:
+def _forward(path: str) -> Response:
     query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
-    path = quote(request.path, safe=PATH_SIGNS) + query
     sized = request.content_length
     body = pieces(request) if sized or request.headers.get("Transfer-Encoding") else None
-    ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)
+    ask = Ask(request.method, path + query, list(request.headers.items()), body, length=sized)
     client = ClientSocket({} if body is not None else request.environ)
     return _respond(hal0().dispatch.forward(ask, client))
 
