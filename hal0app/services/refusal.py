@@ -14,17 +14,17 @@ OF_THE_BODY = frozenset({"content-type", "content-length", "cache-control"})
 
 
 class Refusal:
-    """A reply that says the same as `reply` with another status and body."""
+    """A reply that says the same as `reply` with another status and body; the body is read already."""
 
     def __init__(self, reply: Reply, status: int, body: bytes) -> None:
         kept = [(name, value) for name, value in reply.headers if name.lower() not in OF_THE_BODY]
         self.status = status
         self.headers = [*kept, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        self._reply, self._body = reply, body
+        self._reply = reply
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole body."""
-        yield self._body
+        """What follows what was read: nothing."""
+        return iter(())
 
     def close(self) -> None:
         """Give up the reply it was made of."""
@@ -48,10 +48,8 @@ def told(reply: Reply, head: bytes, body: Iterator[bytes], dialect: Dialect) -> 
         if text is None or error is None:
             return reply, head, body
         status, raw = backend_error.status_of(error), text.encode()
-        reply = Refusal(reply, status, raw)
-        head, body = b"", reply.chunks()
+        reply, head, body = Refusal(reply, status, raw), raw, iter(())
     better = backend_error.normalised(status, raw, dialect) if len(raw) < READ_BYTES else None
     if better is None:
         return reply, head, body
-    refusal = Refusal(reply, status, better)
-    return refusal, b"", refusal.chunks()
+    return Refusal(reply, status, better), better, iter(())
