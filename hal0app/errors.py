@@ -88,6 +88,9 @@ CODES: dict[str, Code] = {
     "slot.not_found": Code(404, CallerError, "There is no slot of this name."),
     "slot.exists": Code(409, CallerError, "A slot of this name exists already."),
     "slot.invalid": Code(400, CallerError, "The definition of a slot breaks the schema; the message names the key."),
+    "slot.no_slot_on_port": Code(404, CallerError, "A request came in on a slot port that no slot has."),
+    "slot.no_free_port": Code(400, CallerError, "Every port of the slot ports' range is taken by a slot."),
+    "slot.port_taken": Code(409, CallerError, "Another slot has this port."),
     "slot.seeded": Code(400, CallerError, "A slot that hal0 seeded cannot be deleted, only turned off."),
     "slot.model_conflict": Code(409, CallerError, "Two slots name one model with different load options."),
     "slot.npu_exclusivity_violation": Code(
@@ -145,6 +148,9 @@ CODES: dict[str, Code] = {
         504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
     ),
     "upstream.protocol": Code(502, LemonadeError, "The backend broke the HTTP protocol or closed mid-answer."),
+    "upstream.refused": Code(
+        502, LemonadeError, "The backend answered with an error that has no better code; its own status is kept."
+    ),
     "system.internal": Code(500, SystemError_, "An unexpected fault in hal0; the log has the trace."),
     "system.storage": Code(507, SystemError_, "hal0's files cannot be written: the disk is full or read-only."),
     "system.interrupted": Code(503, SystemError_, "An operation ended because the machine or hal0 was restarted."),

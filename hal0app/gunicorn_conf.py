@@ -14,18 +14,19 @@ import gevent
 
 from hal0app.adapters.paths import from_environment
 from hal0app.adapters.settings_file import load_settings
+from hal0app.adapters.tcp_ports import is_free
 from hal0app.core.schema import SchemaError
+from hal0app.core.settings import Settings
 
 DRAIN_POLL_S = 0.1
 
 
-def _bind() -> str:
-    """`host:port` from the settings; a broken hal0.toml ends the process with its error, not with a trace."""
+def _settings() -> Settings:
+    """The settings; a broken hal0.toml ends the process with its error, not with a trace."""
     try:
-        server = load_settings(from_environment(os.environ)).server
+        return load_settings(from_environment(os.environ))
     except SchemaError as problem:
         sys.exit(f"hal0: {problem}")
-    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
 def _log_level() -> int:
@@ -36,7 +37,19 @@ def _log_level() -> int:
     return levels[name]
 
 
-bind = _bind()
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_all = _settings()
+_slots = [port for port in _all.slot_ports.ports if port != _all.server.port]
+_busy = [port for port in _slots if not is_free(_all.slot_ports.host, port)]
+
+# A slot port that another program has is done without; hal0's own address is not.
+bind = [
+    _address(_all.server.host, _all.server.port),
+    *(_address(_all.slot_ports.host, port) for port in _slots if port not in _busy),
+]
 log_level = _log_level()
 proc_name = "hal0"
 worker_class = "gevent"
@@ -47,6 +60,15 @@ timeout = 30  # a hub that stalls this long is dead; a request may take as long 
 graceful_timeout = 3
 keepalive = 15
 control_socket_disable = True  # it would want a writable home
+
+
+def on_starting(server: Any) -> None:
+    """Tell which slot ports another program has."""
+    if _busy:
+        ports = ", ".join(map(str, _busy))
+        server.log.warning(
+            "in use by another program, so no slot answers there: %s port %s", _all.slot_ports.host, ports
+        )
 
 
 def post_worker_init(worker: Any) -> None:

@@ -30,7 +30,7 @@ from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import errors as api_errors
 from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
-from hal0app.api import recording, security, state, v1
+from hal0app.api import recording, security, slot_ports, state, v1
 from hal0app.api import requests as requests_api
 from hal0app.api import slots as slots_api
 from hal0app.services.acts import Acts
@@ -94,12 +94,15 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     upstream = HttpUpstream(url.rstrip("/"), key)
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
-    dispatch = Dispatch(observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s)
+    pull = settings.dispatch.allow_implicit_pull
+    dispatch = Dispatch(
+        observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s, settings.alias, pull
+    )
     wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
     keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted)
     acts.on_wipe = keeper.wiped
     witness.on_wipe(keeper.wiped)
-    slots = Slots(files, observer, control, leases, store, clock.now)
+    slots = Slots(files, observer, control, leases, store, clock.now, settings.slot_ports.ports)
     downloads = Downloads(lemonade, catalogue, store, clock.now)
     history = RequestTable(where.database, settings.retention.requests, off_the_hub())
     meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now))
@@ -137,6 +140,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     api_errors.init_app(app)
     recording.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
+    slot_ports.init_app(app)
     for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp, requests_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)

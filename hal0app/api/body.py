@@ -1,21 +1,27 @@
-"""Reading what a client sent: bounded JSON objects, or an upload passed on as it comes."""
+"""Reading what a client sent: JSON objects whole and bounded, forms no further than to their model."""
 
 from __future__ import annotations
 
-import io
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Request
-from werkzeug.formparser import FormDataParser
 
 from hal0app import errors
 from hal0app.api.context import hal0
-from hal0app.api.upload import patience
+from hal0app.api.upload import BREATH_BYTES, PIECE, patience
+from hal0app.core import json_body
+from hal0app.core.json_body import JsonBody, NotJson
+from hal0app.core.multipart import FieldSearch
+from hal0app.services.upload import Upload
+
+MODEL_BYTES = 4096
 
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
-    """The body and the JSON object in it. Raises `request.too_large`, `request.invalid_json` with the position."""
+    """The body and the JSON object in it, parsed. Raises `request.too_large`, `request.invalid_json`."""
     raw = bounded(request, limit)
     try:
         payload = json.loads(raw)
@@ -27,20 +33,67 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     return raw, payload
 
 
+def json_fields(request: Request, limit: int) -> JsonBody:
+    """The JSON object in the body, its values not parsed. Raises `request.too_large`, `request.invalid_json`."""
+    raw = bounded(request, limit)
+    if len(raw) >= BREATH_BYTES:
+        time.sleep(0)
+    try:
+        return json_body.read(raw)
+    except NotJson as problem:
+        raise errors.error("request.invalid_json", str(problem)) from None
+
+
 def bounded(request: Request, limit: int) -> bytes:
-    """The body. Raises `request.too_large` beyond `limit` bytes."""
-    source = request.stream
-    with patience(request.environ.get("gunicorn.socket"), source, hal0().settings.dispatch.upload_idle_s):
-        sized = request.content_length is not None
-        raw = b"" if (request.content_length or 0) > limit else source.read() if sized else source.read(limit + 1)
-        if max(len(raw), request.content_length or 0) > limit:
-            raise errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
-    return raw
+    """The body. Raises `request.too_large` beyond `limit` bytes, `request.timeout` when it does not come."""
+    too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
+    read: list[bytes] = []
+    size = 0
+    with patience(request.environ.get("gunicorn.socket"), request.stream, hal0().settings.dispatch.upload_idle_s):
+        if (request.content_length or 0) > limit:
+            raise too_large
+        for piece in _pieces(request):
+            read.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise too_large
+    return read[0] if len(read) == 1 else b"".join(read)
 
 
-def form_field(request: Request, raw: bytes, name: str) -> str:
-    """A field of the form in `raw`; empty when there is none."""
-    _, fields, _ = FormDataParser(silent=True).parse(
-        io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
-    )
-    return str(fields.get(name) or "")
+def _pieces(request: Request) -> Iterator[bytes]:
+    """The body as it comes, with a breath for everybody else now and then."""
+    taken = 0
+    while piece := request.stream.read(PIECE):
+        yield piece
+        taken += len(piece)
+        if taken >= BREATH_BYTES:
+            taken = 0
+            time.sleep(0)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is an upload."""
+    return request.mimetype == "multipart/form-data"
+
+
+def form(request: Request, rest: Iterator[bytes], limit: int) -> Upload:
+    """The form whose body comes as `rest`, read as far as its field `model`.
+
+    Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes.
+    """
+    boundary = request.mimetype_params.get("boundary", "") if is_form(request) else ""
+    if not boundary:
+        raise errors.error("request.invalid_field", "send this as multipart/form-data, with its boundary")
+    mark = boundary.encode("latin-1", "replace")
+    search, head = FieldSearch(mark, "model"), bytearray()
+    ended = False
+    while not (search.look(head) or ended):
+        if len(head) > limit:
+            message = f"the form's field 'model' is not within its first {limit >> 20} MiB: send it before the file"
+            raise errors.error("request.too_large", message, param="model")
+        piece = next(rest, b"")
+        ended = not piece
+        head += piece
+    if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
+        raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
+    return Upload(mark, bytes(head), search.span, rest, request.content_length)

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: OpenAI's shape on every path, with `details` added outside `/v1`."""
+"""Errors as HTTP answers: the endpoint's dialect on `/v1`, OpenAI's shape with `details` everywhere else."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from hal0app import errors
 from hal0app.api.client_socket import begun
 from hal0app.api.relay import LastEvent
 from hal0app.core import stream_error
+from hal0app.core.dialect import Dialect, error_body
+from hal0app.core.endpoints import dialect, within
 from hal0app.errors import Hal0Error
 
 log = logging.getLogger(__name__)
-
-# OpenAI's `type` for a status; its clients choose their exception by the status and show the type.
-TYPES = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 # What Flask itself refuses, in our words.
 OF_FLASK = {
@@ -27,13 +26,12 @@ OF_FLASK = {
 }
 
 
-def body(error: Hal0Error, with_details: bool) -> dict[str, Any]:
-    """The error object as a client sees it."""
-    kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    told: dict[str, Any] = {"message": error.message, "type": kind, "code": error.code, "param": error.param}
-    if with_details:
-        told["details"] = error.details
-    return {"error": told}
+def body(error: Hal0Error, path: str) -> dict[str, Any]:
+    """The error object as a client of `path` sees it."""
+    told = error_body(dialect(path), error.status, error.message, error.code, error.param)
+    if within(path) is None:
+        told["error"]["details"] = error.details
+    return told
 
 
 def respond(error: Hal0Error) -> Response:
@@ -44,22 +42,21 @@ def respond(error: Hal0Error) -> Response:
     g.error_code = error.code
     client = begun(request.environ)
     if client is not None:
-        endpoint = request.path.removeprefix("/api").removeprefix("/v1/")
-        return LastEvent(client, stream_error.event(endpoint, body(error, with_details=False)["error"]))
-    response = jsonify(body(error, with_details=not _speaks_openai()))
+        told = error_body(Dialect.OPENAI, error.status, error.message, error.code, error.param)["error"]
+        return LastEvent(client, stream_error.event(within(request.path) or "", told))
+    response = jsonify(body(error, request.path))
     response.status_code = error.status
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if error.details.get("allow"):
+        response.headers["Allow"] = error.details["allow"]
     return response
-
-
-def _speaks_openai() -> bool:
-    return request.path.startswith(("/v1/", "/api/v1/"))
 
 
 def _of_flask(problem: HTTPException) -> Response:
     code, message = OF_FLASK.get(problem.code or 500, ("request.invalid_field", problem.description or "bad request"))
-    return respond(errors.error(code, message))
+    allow = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
+    return respond(errors.error(code, message, allow=allow) if allow else errors.error(code, message))
 
 
 def _unexpected(problem: Exception) -> Response:

@@ -58,7 +58,7 @@ class Relayed(Response):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Relay it, and tell gunicorn that it is handled. StopIteration makes gunicorn close the connection."""
-        if self._client.socket is None:
+        if self._client.socket is None or (self._answer.in_memory and not self._client.begun):
             if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
                 self._answer.finish(Ending.COMPLETE)  # WSGI does not iterate it
             return super().__call__(environ, start_response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -13,6 +14,7 @@ from hal0app import errors
 from hal0app.api.client_socket import ClientSocket
 
 PIECE = 65536
+BREATH_BYTES = 1 << 20  # a client that sends faster than we read would otherwise keep everybody else waiting
 
 
 def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
@@ -26,10 +28,14 @@ def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
 
 
 def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
-    read = _reading(source)
+    read, taken = _reading(source), 0
     with patience(client.socket, source, idle_s):
         while piece := read():
             yield piece
+            taken += len(piece)
+            if taken >= BREATH_BYTES:
+                taken = 0
+                time.sleep(0)
     client.uploading = False
 
 

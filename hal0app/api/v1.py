@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 
 from hal0app import errors
-from hal0app.api.body import bounded, form_field, json_object
+from hal0app.api import slot_ports
+from hal0app.api.body import form, is_form, json_fields
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.context import client, hal0, priority
 from hal0app.api.recording import asks_for, follow
 from hal0app.api.relay import Relayed
 from hal0app.api.upload import upload
-from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access
+from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, methods
+from hal0app.core.json_body import JsonBody
 from hal0app.core.model import Model
-from hal0app.core.npu import is_shadow
-from hal0app.core.npu_route import TRANSCRIPTIONS, claims
-from hal0app.core.slot_config import SlotConfig
 from hal0app.services.answer import Answer
 from hal0app.services.dispatch import Ask
 from hal0app.services.slots import SlotView
+from hal0app.services.upload import Upload
 
 bp = Blueprint("v1", __name__)
 
 PATH_SIGNS = "/:@!$&'()*+,;=~"
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @bp.get("/v1/models")
 @bp.get("/api/v1/models")
 def models() -> Response:
-    """Slots first, then what lemond has downloaded."""
-    rows = [_slot_row(view) for view in hal0().slots.all() if view.config is not None and view.config.enabled]
+    """Slots first (that of the port before all), then what lemond has downloaded."""
+    first = slot_ports.slot()
+    views = sorted(hal0().slots.all(), key=lambda view: view.slot.name != first)
+    rows = [_slot_row(view) for view in views if view.config is not None and view.config.enabled]
     rows += [_model_row(model) for model in hal0().catalogue.models()]
     return jsonify(object="list", data=rows)
 
@@ -41,11 +44,12 @@ def models() -> Response:
 @bp.get("/v1/models/<path:name>")
 @bp.get("/api/v1/models/<path:name>")
 def model(name: str) -> Response:
-    """One slot by name, or one model by id as lemond has it."""
-    view = next((one for one in hal0().slots.all() if one.slot.name == name.removeprefix("hal0/")), None)
-    if view is not None and view.config is not None:
-        return jsonify(_slot_row(view))
-    return v1(f"models/{name}")
+    """One slot by name or alias, or one model by id as lemond has it."""
+    slot_ports.slot()
+    views = {view.slot.name: view for view in hal0().slots.all() if view.config is not None}
+    meant = hal0().settings.alias.get(name, name)
+    view = views.get(name.removeprefix("hal0/")) or views.get(meant.removeprefix("hal0/"))
+    return jsonify(_slot_row(view)) if view is not None else _forward(f"/v1/models/{quote(meant, safe=PATH_SIGNS)}")
 
 
 def _slot_row(view: SlotView) -> dict[str, Any]:
@@ -65,82 +69,64 @@ def _model_row(model: Model) -> dict[str, Any]:
     }
 
 
-@bp.route("/v1/<path:path>", methods=METHODS)
-@bp.route("/api/v1/<path:path>", methods=METHODS)
+@bp.route("/v1/<path:path>", methods=METHODS, provide_automatic_options=False)
+@bp.route("/api/v1/<path:path>", methods=METHODS, provide_automatic_options=False)
 def v1(path: str) -> Response:
     """An endpoint of the table, or whatever else lemond offers to everyone."""
     endpoint = BY_NAME.get(path)
     if endpoint is not None and request.method == "POST":
         return _serve(endpoint)
-    if path == TRANSCRIPTIONS.path and request.method == "POST" and any(map(is_shadow, _configs())):
-        return _transcribe()
+    if request.method == "OPTIONS" and methods(path):
+        return Response(status=204, headers={"Allow": ", ".join(methods(path))})
     allowed = access(path, request.method)
     if allowed is Access.ADMIN:
         message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
         raise errors.error("auth.admin_required", message)
     if allowed is Access.NOBODY:
-        code = "request.method_not_allowed" if endpoint else "request.not_found"
-        raise errors.error(code, f"{request.method} /v1/{path} is not something hal0 or Lemonade offers")
-    return _forward()
+        code = "request.method_not_allowed" if methods(path) else "request.not_found"
+        message = f"{request.method} /v1/{path} is not something hal0 or Lemonade offers"
+        raise errors.error(code, message, allow=", ".join(methods(path)))
+    slot_ports.slot()
+    return _forward(quote(request.path, safe=PATH_SIGNS).removeprefix("/api"))
 
 
 def _serve(endpoint: Endpoint) -> Response:
-    raw, payload = json_object(request, hal0().settings.server.max_body_mb << 20)
-    asks_for(payload.get("model"))
-    _complete(endpoint, payload)
-    headers, line = list(request.headers.items()), _line()
-    ask = Ask("POST", endpoint.path, headers, raw, payload, client=client(), priority=priority())
+    line, port_slot = _line(), slot_ports.slot()
+    limit = hal0().settings.server.max_body_mb << 20
+    body: bytes | Upload
+    if endpoint.form or is_form(request):
+        body = form(request, _upload(line), limit)
+        payload: dict[str, Any] = {"model": body.model}
+        asks_for(body.model)
+    else:
+        told = json_fields(request, limit)
+        body, payload = told.raw, told.scalars()
+        asks_for(payload.get("model"))
+        _complete(endpoint, told)
+    headers = list(request.headers.items())
+    who, urgency = client(), priority()
+    ask = Ask("POST", endpoint.path, headers, body, payload, port_slot=port_slot, client=who, priority=urgency)
     return _respond(hal0().dispatch.serve(endpoint, ask, line), line)
 
 
-def _configs() -> list[SlotConfig]:
-    return hal0().observer.snapshot.configs
-
-
-def _transcribe() -> Response:
-    """An upload whose form says which slot is meant: one of the NPU's, or whatever lemond makes of it."""
-    raw = bounded(request, hal0().settings.server.max_body_mb << 20)
-    name = form_field(request, raw, "model")
-    asks_for(name)
-    headers, line = list(request.headers.items()), _line()
-    if not claims(name, _configs()):
-        ask = Ask("POST", f"/v1/{TRANSCRIPTIONS.path}", headers, raw, length=len(raw))
-        return _respond(hal0().dispatch.forward(ask, line), line)
-    ask = Ask(
-        "POST",
-        TRANSCRIPTIONS.path,
-        headers,
-        raw,
-        {"model": name},
-        verbatim=True,
-        client=client(),
-        priority=priority(),
-    )
-    return _respond(hal0().dispatch.serve(TRANSCRIPTIONS, ask, line), line)
-
-
-def _complete(endpoint: Endpoint, payload: dict[str, Any]) -> None:
-    if not _is_name(payload.get("model") or ""):
+def _complete(endpoint: Endpoint, body: JsonBody) -> None:
+    if not body.is_name("model"):
         raise errors.error("request.invalid_field", "'model' must be a string", param="model")
     for name in endpoint.required:
-        if payload.get(name) in (None, "", []):
+        if body.lacks(name):
             raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
 
 
-def _is_name(value: object) -> bool:
-    """Whether it is text that can be sent: JSON may hold halves of characters."""
-    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
-
-
-def _forward() -> Response:
+def _forward(path: str) -> Response:
     query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
-    path = quote(request.path, safe=PATH_SIGNS) + query
     sized, line = request.content_length, _line()
-    idle_s = hal0().settings.dispatch.upload_idle_s
-    has_body = sized or request.headers.get("Transfer-Encoding")
-    body = upload(line, request.stream, idle_s) if has_body else None
-    ask = Ask(request.method, path.removeprefix("/api"), list(request.headers.items()), body, length=sized)
+    body = _upload(line) if sized or request.headers.get("Transfer-Encoding") else None
+    ask = Ask(request.method, path + query, list(request.headers.items()), body, length=sized)
     return _respond(hal0().dispatch.forward(ask, line), line)
+
+
+def _upload(line: ClientSocket) -> Iterator[bytes]:
+    return upload(line, request.stream, hal0().settings.dispatch.upload_idle_s)
 
 
 def _line() -> ClientSocket:

@@ -97,5 +97,7 @@ def _disagreements(where: paths.Paths, slots: list[SlotConfig]) -> Iterator[str]
             file = f"{where.slots / slot.name}.toml"
             if slot.default and other.default and slot.type is other.type:
                 yield f"{file}: 'default': {other.name} is the default of type {slot.type} already"
+            if slot.port and slot.port == other.port:
+                yield f"{file}: 'port': {other.name} has the port {slot.port}, too"
             if slot.model and slot.model == other.model and slot.load_options != other.load_options:
                 yield f"{file}: 'model': {other.name} has {slot.model} with other load options; make them equal"

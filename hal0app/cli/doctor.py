@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -120,7 +121,48 @@ def _asked(path: str) -> list[dict[str, str]]:
     return found
 
 
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (_config, _hal0, _lemonade, _timer, _disk, _slots, _drift)
+def _slot_ports() -> Iterator[Finding]:
+    """Whether hal0 has every port of the range: one that another program had at its start was left out."""
+    try:
+        settings = load_settings(paths.from_environment(os.environ))
+    except SchemaError:
+        return
+    slots: list[dict[str, Any]] = list(_asked("/api/slots"))
+    ports = [port for port in settings.slot_ports.ports if port != settings.server.port]
+    if not ports or not slots:
+        return
+    holder = {slot["port"]: slot["name"] for slot in slots}
+    missing = [port for port in ports if not _answers(settings.slot_ports.host, port)]
+    if len(missing) == len(ports):
+        yield Finding("ok", "hal0 runs without slot ports")
+        return
+    for port in missing:
+        whose = f" of slot {holder[port]}" if port in holder else ""
+        yield Finding("warn", f"port {port}{whose} is not hal0's", "stop the program that has it, then restart hal0")
+    if not missing:
+        yield Finding("ok", f"the slots' ports {ports[0]} to {ports[-1]} are open")
+
+
+def _answers(host: str, port: int) -> bool:
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    host = everywhere.get(host, host)
+    try:
+        told = Client(f"http://{f'[{host}]' if ':' in host else host}:{port}", timeout_s=5.0).get("/v1/models")
+    except (Refused, Unreachable) as problem:
+        return getattr(problem, "code", None) == "slot.no_slot_on_port"
+    return isinstance(told, dict) and any(row.get("owned_by") == "hal0" for row in told.get("data", ()))
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _config,
+    _hal0,
+    _lemonade,
+    _timer,
+    _disk,
+    _slots,
+    _slot_ports,
+    _drift,
+)
 
 
 @click.command()

@@ -1,22 +1,28 @@
-"""The OpenAI endpoints that slots serve: one table, one row each."""
+"""The inference endpoints of `/v1`: one table, one row each; and who may use lemond's other paths."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hal0app.core.slot_type import SlotType
+from hal0app.core.dialect import Dialect
+from hal0app.core.slot_type import ModelType, OtherType, SlotType
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`path` is what follows `/v1/`; `aliases` mean the same; `required` are the fields a JSON body must have."""
+    """`path` is what follows `/v1/`; `aliases` mean the same; `required` are the fields a JSON body must have.
+
+    `form`: the body is an upload, multipart/form-data. `direct`: llama.cpp's own server answers it as Lemonade does.
+    """
 
     path: str
-    type: SlotType
+    type: ModelType
     required: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-    direct: bool = True  # whether llama.cpp's own server answers it as Lemonade does
+    form: bool = False
+    direct: bool = False
+    dialect: Dialect = Dialect.OPENAI
     names: frozenset[str] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -24,32 +30,38 @@ class Endpoint:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("chat/completions", SlotType.LLM, ("messages",)),
-    Endpoint("completions", SlotType.LLM, ("prompt",)),
-    Endpoint("responses", SlotType.LLM, ("input",), direct=False),
-    Endpoint("messages", SlotType.LLM, ("messages",), direct=False),
-    Endpoint("embeddings", SlotType.EMBEDDING, ("input",)),
-    Endpoint("rerank", SlotType.RERANKING, ("query", "documents"), aliases=("reranking", "rerankings", "reranker")),
+    Endpoint("chat/completions", SlotType.LLM, ("messages",), direct=True),
+    Endpoint("completions", SlotType.LLM, ("prompt",), direct=True),
+    Endpoint("responses", SlotType.LLM, ("input",)),
+    Endpoint("messages", SlotType.LLM, ("messages",), dialect=Dialect.ANTHROPIC),
+    Endpoint("embeddings", SlotType.EMBEDDING, ("input",), direct=True),
+    Endpoint(
+        "rerank",
+        SlotType.RERANKING,
+        ("query", "documents"),
+        aliases=("reranking", "rerankings", "reranker"),
+        direct=True,
+    ),
+    Endpoint("audio/transcriptions", SlotType.TRANSCRIPTION, form=True),
+    Endpoint("audio/translations", SlotType.TRANSCRIPTION, form=True),
+    Endpoint("audio/speech", SlotType.TTS, ("input",)),
+    Endpoint("images/generations", SlotType.IMAGE, ("prompt",)),
+    Endpoint("images/edits", SlotType.IMAGE, form=True),
+    Endpoint("images/variations", SlotType.IMAGE, form=True),
+    Endpoint("images/upscale", SlotType.IMAGE),
+    Endpoint("audio/generations", OtherType.AUDIO_GENERATION),
+    Endpoint("classify", OtherType.CLASSIFICATION),
+    Endpoint("3d/generations", OtherType.MESH),
 )
 
 BY_NAME: dict[str, Endpoint] = {name: endpoint for endpoint in ENDPOINTS for name in endpoint.names}
 
-# What falls through to lemond for everyone (paths after /v1/, `*` for the rest of a path): reading and inference only.
+PREFIXES = ("/v1/", "/api/v1/")
+
+# What else of lemond everyone may use (paths after /v1/, `*` for the rest of a path). Its tokenize names no model.
 OPEN: dict[str, tuple[str, ...]] = {
     "GET": ("health", "stats", "system-info", "system-stats", "models/*", "slots"),
-    "POST": (
-        "classify",
-        "tokenize",
-        "audio/transcriptions",
-        "audio/translations",
-        "audio/speech",
-        "audio/generations",
-        "images/generations",
-        "images/edits",
-        "images/variations",
-        "images/upscale",
-        "3d/generations",
-    ),
+    "POST": ("tokenize",),
 }
 
 # What changes lemond, or shows its secrets: refused until the caller has the admin right.
@@ -87,6 +99,26 @@ def access(path: str, method: str) -> Access:
     if _listed(path, OPEN.get("GET" if method == "HEAD" else method, ())):
         return Access.EVERYONE
     return Access.ADMIN if _listed(path, CONTROL) else Access.NOBODY
+
+
+def methods(path: str) -> tuple[str, ...]:
+    """The methods that `path` (after /v1/) takes from everyone; none when it is nothing that hal0 offers."""
+    taken = [method for method in ("GET", "HEAD") if access(path, method) is Access.EVERYONE]
+    if path in BY_NAME or access(path, "POST") is Access.EVERYONE:
+        taken.append("POST")
+    return (*taken, "OPTIONS") if taken else ()
+
+
+def dialect(path: str) -> Dialect:
+    """The dialect in which an error is told on a path, with its prefix."""
+    endpoint = BY_NAME.get(within(path) or "")
+    return endpoint.dialect if endpoint else Dialect.OPENAI
+
+
+def within(path: str) -> str | None:
+    """What follows `/v1/` or `/api/v1/`; None for a path of neither."""
+    prefix = next((prefix for prefix in PREFIXES if path.startswith(prefix)), None)
+    return None if prefix is None else path.removeprefix(prefix)
 
 
 def _listed(path: str, patterns: tuple[str, ...]) -> bool:

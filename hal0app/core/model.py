@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hal0app.core.slot_config import SlotConfig
-from hal0app.core.slot_type import Device, SlotType, type_of_labels
+from hal0app.core.slot_type import Device, ModelType, SlotType, type_of_labels
 
 # lemonade-contract.md section 5: the llama.cpp backends that serve a device, best first; "system" is Debian's build.
 BACKENDS: dict[Device | None, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ class Model:
     """One entry of `/v1/models`. `size_gb` is the size on disk in GB as Lemonade rounds it."""
 
     id: str
-    type: SlotType = SlotType.LLM
+    type: ModelType = SlotType.LLM
     recipe: str = "llamacpp"
     downloaded: bool = True
     labels: tuple[str, ...] = ()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hal0app import errors
+from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig
-from hal0app.core.slot_type import SlotType
+from hal0app.core.slot_type import ModelType
 
 PREFIX = "hal0/"
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,41 +32,65 @@ class ToFallback:
 Route = ToSlot | ToFallback
 
 
-def resolve(model: str, type_: SlotType, slots: Sequence[SlotConfig]) -> Route:
-    """Where a request goes: slot name, then an enabled slot's model id, then the type's default for an empty model.
+def resolve(
+    model: str,
+    type_: ModelType,
+    slots: Sequence[SlotConfig | Broken],
+    aliases: Mapping[str, str] = NO_ALIASES,
+    port_slot: str | None = None,
+) -> Route:
+    """Where a request goes: the slot of the port it came in on, a slot's name, an enabled slot's model id, an alias
+    of one of these, the type's default slot for an empty model, lemond.
 
-    Raises `model.type_mismatch` when the named slot serves another type (naming slots that fit) and
-    `request.missing_field` when no model is named and the type has no default slot.
+    Raises `model.type_mismatch` when the slot serves another type (naming slots that fit), `slot.error` when its
+    definition is not valid, `request.missing_field` when no model is named and the type has no default slot.
     """
+    if port_slot is not None:
+        return ToSlot(_fitting(_named(port_slot, slots), type_, slots))
     if not model:
         return ToSlot(_default(type_, slots))
-    named = _named(model, slots)
-    if named is not None:
-        return ToSlot(_fitting(named, type_, slots))
-    holding = [slot for slot in slots if slot.enabled and slot.model == model]
+    meant = aliases.get(model, model)
+    slot = _claimed(model, type_, slots) or _claimed(meant, type_, slots)
+    return ToSlot(slot) if slot else ToFallback(meant)
+
+
+def _claimed(model: str, type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> SlotConfig | None:
+    """The slot that answers to this name, or has this model."""
+    if named := _named(model, slots):
+        return _fitting(named, type_, slots)
+    holding = [slot for slot in _valid(slots) if slot.enabled and slot.model == model]
     fitting = sorted((slot for slot in holding if slot.type is type_), key=lambda slot: (not slot.default, slot.name))
-    if fitting:
-        return ToSlot(fitting[0])
-    if holding:
-        _fitting(holding[0], type_, slots)
-    return ToFallback(model)
+    return next(iter(fitting or [_fitting(slot, type_, slots) for slot in holding]), None)
 
 
-def _named(model: str, slots: Sequence[SlotConfig]) -> SlotConfig | None:
+def _valid(slots: Sequence[SlotConfig | Broken]) -> list[SlotConfig]:
+    return [slot for slot in slots if isinstance(slot, SlotConfig)]
+
+
+def _named(model: str, slots: Sequence[SlotConfig | Broken]) -> SlotConfig | Broken | None:
     name = model.removeprefix(PREFIX)
     return next((slot for slot in slots if slot.name == name), None)
 
 
-def _fitting(slot: SlotConfig, type_: SlotType, slots: Sequence[SlotConfig]) -> SlotConfig:
+def _fitting(slot: SlotConfig | Broken | None, type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> SlotConfig:
+    if isinstance(slot, Broken):
+        raise errors.error("slot.error", f"slot '{slot.name}' is not valid: {slot.problem}", param="model")
+    assert slot is not None
     if slot.type is type_:
         return slot
+    raise type_mismatch(f"slot '{slot.name}' serves {slot.type}", type_, slots)
+
+
+def type_mismatch(what: str, type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> errors.Hal0Error:
+    """The refusal of an endpoint that needs another type, naming the slots that fit."""
     fitting = ", ".join(names_of_type(type_, slots)) or "none is set up"
-    message = f"slot '{slot.name}' serves {slot.type}, this endpoint needs {type_}; slots that fit: {fitting}"
-    raise errors.error("model.type_mismatch", message, param="model")
+    return errors.error(
+        "model.type_mismatch", f"{what}, this endpoint needs {type_}; slots that fit: {fitting}", param="model"
+    )
 
 
-def _default(type_: SlotType, slots: Sequence[SlotConfig]) -> SlotConfig:
-    fitting = [slot for slot in slots if slot.type is type_ and slot.enabled]
+def _default(type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> SlotConfig:
+    fitting = [slot for slot in _valid(slots) if slot.type is type_ and slot.enabled]
     chosen = next((slot for slot in fitting if slot.default), None)
     if chosen is None:
         names = ", ".join(slot.name for slot in fitting) or "none is set up"
@@ -72,12 +99,12 @@ def _default(type_: SlotType, slots: Sequence[SlotConfig]) -> SlotConfig:
     return chosen
 
 
-def names_of_type(type_: SlotType, slots: Sequence[SlotConfig]) -> list[str]:
+def names_of_type(type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> list[str]:
     """The names of the slots of a type, sorted."""
-    return sorted(slot.name for slot in slots if slot.type is type_)
+    return sorted(slot.name for slot in _valid(slots) if slot.type is type_)
 
 
-def no_route(model: str, slots: Sequence[SlotConfig], downloaded: Collection[str]) -> errors.Hal0Error:
+def no_route(model: str, slots: Sequence[SlotConfig | Broken], downloaded: Collection[str]) -> errors.Hal0Error:
     """The 404 for a model nobody knows, listing what was considered."""
     names = sorted(slot.name for slot in slots)
     message = (
@@ -85,3 +112,9 @@ def no_route(model: str, slots: Sequence[SlotConfig], downloaded: Collection[str
         f"Models on this machine: {', '.join(sorted(downloaded)[:20]) or 'none'}. See GET /v1/models"
     )
     return errors.error("dispatch.no_route", message, param="model", slots=names, models=sorted(downloaded))
+
+
+def not_downloaded(model: str) -> errors.Hal0Error:
+    """The 409 for a model that lemond would download in the middle of the request."""
+    message = f"'{model}' is not on this machine. Pull it first: hal0 models pull {model}, or POST /api/models/pull"
+    return errors.error("model.not_downloaded", message, param="model")

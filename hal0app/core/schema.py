@@ -11,7 +11,7 @@ import msgspec
 T = TypeVar("T", bound=msgspec.Struct)
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")
-_AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_AT = re.compile(r"(?P<what>.*?)(?: - at (?:`?key`? in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 
 
@@ -43,7 +43,8 @@ def _explained(kind: type[msgspec.Struct], problem: str) -> SchemaError:
 
 
 def _dotted(path: str | None, key: str = "") -> str:
-    steps = [step for step in (path or "$").removeprefix("$").split(".") if step]
+    told = (path or "$").removeprefix("$").replace("[...]", "")  # msgspec's word for some entry of a table
+    steps = [step for step in told.split(".") if step]
     return ".".join([*steps, key] if key else steps)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,12 @@ from hal0app.core import schema
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 TcpPort = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Alias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Target = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+OFF = "off"
+PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})", re.ASCII)
+MOST_SLOT_PORTS = 256
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,12 +55,42 @@ class DispatchSection(Section, frozen=True, kw_only=True):
 
     `heartbeat_s`: after how long, and how often, a streaming client is told that it waits. `stall_s`: how long a client
     may take nothing of its answer; `upload_idle_s`: send nothing of its request's body.
+    `allow_implicit_pull`: whether a request may make lemond download the model that it names.
     """
 
     wait_s: Seconds = 120.0
     heartbeat_s: Seconds = 5.0
     stall_s: Seconds = 120.0
     upload_idle_s: Seconds = 30.0
+    allow_implicit_pull: bool = False
+
+
+class SlotPorts(Section, frozen=True, kw_only=True):
+    """The slots' own addresses: `range` is like 8081-8099, or off."""
+
+    host: str = "127.0.0.1"
+    range: str = "8081-8099"
+
+    def __post_init__(self) -> None:
+        first, last = _ports(self.range)
+        if not 1 <= first <= last <= 65535 or last - first >= MOST_SLOT_PORTS:
+            raise ValueError(
+                f"'range' is '{self.range[:40]}', but must be like 8081-8099 ({MOST_SLOT_PORTS} at most) or off"
+            )
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The ports, none when they are off."""
+        first, last = _ports(self.range)
+        return range(first, last + 1) if self.range != OFF else ()
+
+
+def _ports(text: str) -> tuple[int, int]:
+    """The first and the last port of `8081-8099`; impossible ones for what is no range."""
+    if text == OFF:
+        return 1, 1
+    found = PORT_RANGE.fullmatch(text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class ObserverSection(Section, frozen=True, kw_only=True):
@@ -91,15 +128,22 @@ class Retention(Section, frozen=True, kw_only=True):
 
 
 class Settings(Section, frozen=True, kw_only=True):
-    """All of hal0.toml."""
+    """All of hal0.toml. `alias`: further names for slots and models, each with the slot or model it means."""
 
     server: Server = Server()
     lemonade: Lemonade = Lemonade()
     dispatch: DispatchSection = DispatchSection()
+    slot_ports: SlotPorts = SlotPorts()
     observer: ObserverSection = ObserverSection()
     crash_loop: CrashLoop = CrashLoop()
     watchdog: WatchdogSection = WatchdogSection()
     retention: Retention = Retention()
+    alias: dict[Alias, Target] = {}
+
+    def __post_init__(self) -> None:
+        for name, target in self.alias.items():
+            if target in self.alias:
+                raise ValueError(f"alias '{name}' names the alias '{target}'; name a slot or a model")
 
 
 LONGEST_PORT = 5
@@ -109,6 +153,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "HAL0_HOST": ("server", "host"),
     "HAL0_PORT": ("server", "port"),
     "HAL0_LEMONADE_URL": ("lemonade", "url"),
+    "HAL0_SLOT_PORTS": ("slot_ports", "range"),
 }
 
 

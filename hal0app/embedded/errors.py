@@ -6,6 +6,8 @@ from typing import Any
 
 Body = dict[str, Any]
 
+LOAD_FAILURES = frozenset({"model_not_found", "model_load_error", "slots_pinned_error"})
+
 
 class EngineError(Exception):
     """A refusal: an HTTP status and the JSON body that lemond would send."""
@@ -82,6 +84,21 @@ def from_backend(status: int, answer: Any) -> EngineError:
         "type": "invalid_request_error" if overflow else inner.get("type", "backend_error"),
     }
     return EngineError(status, {"error": error})
+
+
+def anthropic(error: EngineError) -> EngineError:
+    """Shape F: the same refusal as Anthropic's clients get it; every failed load is a 404."""
+    told = error.body.get("error")
+    text = told.get("message") if isinstance(told, dict) else told
+    failed_load = isinstance(told, dict) and told.get("code") in LOAD_FAILURES
+    status = 404 if failed_load else error.status
+    kind = "not_found_error" if status == 404 else "invalid_request_error" if status < 500 else "api_error"
+    return EngineError(status, {"type": "error", "error": {"type": kind, "message": str(text)}})
+
+
+def unsupported(status: int, what: str) -> EngineError:
+    """An audio or image request to a model that cannot serve it, told after that was loaded."""
+    return typed(status, f"{what} not supported by cpu", "unsupported_operation")
 
 
 def backend_lost(reason: str) -> Body:

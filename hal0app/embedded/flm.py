@@ -11,6 +11,8 @@ import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
 
+from hal0app.core.multipart import FieldSearch
+
 RECIPE = "flm"
 BACKEND = "npu"
 FLAG = "--simulated-flm"
@@ -51,10 +53,34 @@ def _vector(text: str) -> list[float]:
 
 
 def _transcription(body: bytes) -> dict[str, Any]:
-    return {"text": f"{WORDS}: an upload of {len(body)} bytes"}
+    return {"text": f"{WORDS}: an upload of {len(body)} bytes", "model": _named(body)}
 
 
-ANSWERS = {"/v1/chat/completions": _chat, "/v1/embeddings": _embeddings, "/v1/audio/transcriptions": _transcription}
+def _named(body: bytes) -> str:
+    """What the field `model` of a form says; its boundary is the first line."""
+    search = FieldSearch(body.partition(b"\r\n")[0][2:], "model")
+    search.look(body)
+    return body[slice(*search.span)].decode() if search.span else ""
+
+
+def _image(body: bytes) -> dict[str, Any]:
+    model = _named(body) if body.startswith(b"--") else json.loads(body).get("model")
+    return {"created": 0, "data": [{"b64_json": ""}], "model": model}
+
+
+def _speech(body: bytes) -> dict[str, Any]:
+    return {"audio": WORDS, "model": json.loads(body).get("model")}
+
+
+ANSWERS = {
+    "/v1/chat/completions": _chat,
+    "/v1/embeddings": _embeddings,
+    "/v1/audio/transcriptions": _transcription,
+    "/v1/images/generations": _image,
+    "/v1/images/edits": _image,
+    "/v1/images/variations": _image,
+    "/v1/audio/speech": _speech,
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from hal0app.core.multipart import FieldSearch
 from hal0app.embedded.errors import EngineError, plain
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 5
 KEEP_ALIVE_REQUESTS = 100
 TRANSFER_TIMEOUT_S = 300
+_BOUNDARY = re.compile(r'boundary="?([^";]+)')
 EVERY_ANSWER = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Client-Session-Id, X-Account-Session-Id, "
@@ -55,6 +58,18 @@ class Request:
             return json.loads(self.body)
         except ValueError as error:
             raise plain(400, f"Invalid JSON in request body: {error}") from None
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the body is multipart/form-data."""
+        return self.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+    def form_field(self, name: str) -> str:
+        """A text field of the form in the body; empty when there is none."""
+        boundary = _BOUNDARY.search(self.headers.get("content-type", ""))
+        search = FieldSearch(boundary[1].encode() if boundary else b"", name)
+        search.look(self.body)
+        return self.body[slice(*search.span)].decode("utf-8", "replace") if search.span else ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +139,16 @@ class Connection(BaseHTTPRequestHandler):
         target = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(length)
+        chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        body = b"".join(self._chunks()) if chunked else self.rfile.read(length)
         return Request(self.command, unquote(target.path), parse_qs(target.query), headers, body)
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers
+            pass
 
     def _answer(self) -> Reply:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hal0app.embedded import errors
-from hal0app.embedded.http import Answer, Stream, as_json
+from hal0app.embedded.http import Answer, Request, Stream, as_json
 from hal0app.embedded.resident import Resident
 from hal0app.embedded.router import Router
 from hal0app.embedded.stats import Stats, last_event
@@ -164,6 +164,17 @@ class Relay:
             self._stats.record(answer)
             answer = {**answer, "model": requested} if "model" in answer else answer
         return as_json(answer)
+
+    def whole(self, path: str, requested: str, request: Request, refusal: errors.EngineError) -> Answer:
+        """Pass a body that is not JSON to a simulated model as it came; EngineError `refusal` for any other model."""
+        with self._router.use(requested, streaming=False) as resident:
+            if not resident.model.simulated:
+                raise refusal
+            with contextlib.closing(_connect(resident)) as connection:
+                connection.request("POST", path, request.body, {"Content-Type": request.headers["content-type"]})
+                response = connection.getresponse()
+                kind = response.headers.get("Content-Type", "application/json")
+                return Answer(response.status, response.read(), kind)
 
     def _replace(self, use: contextlib.ExitStack, resident: Resident, requested: str, *, streaming: bool) -> Resident:
         """Let go of a lost backend (killed, should it still run without answering) and get a new one."""

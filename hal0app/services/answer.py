@@ -14,6 +14,7 @@ from hal0app.core.ending import Ending
 from hal0app.core.headers import Headers
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
+from hal0app.services.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,11 @@ class Answer:
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once the answer is closed."""
         self._at_close.append(callback)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the body was made here, so that there is no connection to take over."""
+        return isinstance(self.reply, Refusal)
 
     def __iter__(self) -> Iterator[bytes]:
         """The body, decoded. A stream that breaks between two events ends with an error event and no [DONE]."""

@@ -1,58 +1,95 @@
-"""The models Lemonade knows, kept for a while: a dead or busy lemond never blocks a listing twice."""
+"""The models Lemonade knows, as last listed. A lemond that hangs or is gone delays nobody who names a known one."""
 
 from __future__ import annotations
 
-import threading
+from functools import partial
+from typing import Any
 
+from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.model import Model, read_model
 from hal0app.errors import Hal0Error
 from hal0app.services.ports import Lemonade
+from hal0app.services.single_file import SingleFile
 
 KEEP_S = 30.0
+AGAIN_S = 2.0  # after a reading that failed, longer after one that took longer
+PATIENCE_S = 1.0  # for a fresher list, while there is an older one to give
+FIND_S = 5.0  # for a name that is on no list
+LIST = object()
 
 
 class Catalogue:
-    """Downloaded models, read again after `KEEP_S` seconds or when one is missing."""
+    """Downloaded models, listed again after `KEEP_S` seconds, after `forget`, or when one is missing."""
 
-    def __init__(self, lemonade: Lemonade, clock: Clock) -> None:
+    def __init__(
+        self, lemonade: Lemonade, clock: Clock, patience_s: float = PATIENCE_S, find_s: float = FIND_S
+    ) -> None:
         self._lemonade, self._clock = lemonade, clock
-        self._reading = threading.Lock()
+        self._patience_s, self._find_s = patience_s, find_s
+        self._questions = SingleFile()
         self._models: dict[str, Model] = {}
-        self._read_at = float("-inf")
+        self._read_at = self._not_before = float("-inf")
+        self._forgotten = 0
         self._backends: dict[str, frozenset[str]] = {}
 
     def models(self) -> list[Model]:
-        """The downloaded models; the last known ones while lemond does not answer."""
-        with self._reading:
-            if self._clock().tick - self._read_at > KEEP_S:
-                try:
-                    self._read()
-                except Hal0Error:
-                    self._read_at = self._clock().tick - KEEP_S + 2.0
-            return list(self._models.values())
+        """The downloaded models; the last known ones while lemond does not answer, for which nobody waits long."""
+        if self._due():
+            wait_s = 0.0 if self._questions.open(LIST) and self._models else self._patience_s
+            self._questions.put(LIST, self._read, wait_s)
+        return list(self._models.values())
 
     def known(self) -> list[Model]:
         """The models as last read, without asking."""
         return list(self._models.values())
 
     def find(self, name: str) -> Model | None:
-        """The model of this id, downloaded or not, asking lemond when it is not on the list; None when unknown.
+        """The model of this id, downloaded or not; lemond is asked when it is not on the list. None when unknown.
 
-        Raises LemonadeError when it cannot be told.
+        Raises LemonadeError when it cannot be told, `lemonade.unavailable` after `FIND_S` seconds.
         """
-        with self._reading:
-            if name not in self._models or self._clock().tick - self._read_at > KEEP_S:
-                self._read()
+        known = self._models.get(name)
+        if known is not None:
+            if self._due():
+                self._questions.put(LIST, self._read, 0.0)
+            return known
+        if self._old():
+            self._asked(LIST, self._read)
             if name in self._models:
                 return self._models[name]
-        row = self._lemonade.model(name)
-        return None if row is None else read_model({"id": name, **row})
+        row = self._asked(name, partial(self._lemonade.model, name))
+        if row is None:
+            return None
+        found = read_model({"id": name, **row})
+        if found.downloaded:
+            self._models = {**self._models, found.id: found}
+        return found
+
+    def _asked(self, key: object, ask: Any) -> Any:
+        question = self._questions.put(key, ask, self._find_s)
+        if not question.done.is_set():
+            message = "Lemonade does not tell which models it has: it loads, drains or hangs. Try again"
+            raise errors.error("lemonade.unavailable", message, retry_after=5)
+        return question.result()
+
+    def _old(self) -> bool:
+        return self._clock().tick - self._read_at > KEEP_S
+
+    def _due(self) -> bool:
+        return self._old() and self._clock().tick >= self._not_before
 
     def _read(self) -> None:
-        rows = [read_model(row) for row in self._lemonade.models()]
+        asked, forgotten = self._clock().tick, self._forgotten
+        try:
+            rows = [read_model(row) for row in self._lemonade.models()]
+        except Hal0Error:
+            now = self._clock().tick
+            self._not_before = now + max(AGAIN_S, now - asked)
+            raise
         self._models = {model.id: model for model in rows if model.downloaded}
-        self._read_at = self._clock().tick
+        if forgotten == self._forgotten:
+            self._read_at = asked
 
     def installed_backends(self, recipe: str) -> frozenset[str]:
         """The usable backends of a recipe, read once; empty when lemond does not tell."""
@@ -63,7 +100,9 @@ class Catalogue:
                 return frozenset()
         return self._backends[recipe]
 
-    def forget(self) -> None:
-        """Read everything anew on the next call."""
-        self._read_at = float("-inf")
+    def forget(self, model: str | None = None) -> None:
+        """Read everything anew on the next call; `model` is known to be gone."""
+        self._models = {name: one for name, one in self._models.items() if name != model}
+        self._forgotten += 1
+        self._read_at = self._not_before = float("-inf")
         self._backends.clear()

@@ -6,23 +6,25 @@ out to be gone is loaded again, once, and the request is sent again, once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal0app import errors
+from hal0app.core import backend_error, json_body, npu, npu_route, routing, sse
 from hal0app.core import headers as http_headers
-from hal0app.core import npu, npu_route, routing, sse
 from hal0app.core.clock import Clock
+from hal0app.core.dialect import Dialect
 from hal0app.core.endpoints import Endpoint
+from hal0app.core.endpoints import dialect as dialect_of
 from hal0app.core.fair_queue import Caller, Priority
 from hal0app.core.headers import Headers
 from hal0app.core.openai import answered_by
-from hal0app.core.slot import Broken as Unreadable
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
+from hal0app.services import refusal
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
@@ -31,8 +33,10 @@ from hal0app.services.lease import Lease
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Call, Client, Reply, Upstream
+from hal0app.services.upload import Upload
 
 SETTLE_S = 3.0
+READY_POLL_S = 0.25
 FIRST_EVENT_BYTES = 1 << 20
 
 
@@ -46,7 +50,7 @@ class Ask:
     body: bytes | Iterable[bytes] | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
-    verbatim: bool = False  # the body is not JSON: it goes on as it came
+    port_slot: str | None = None  # the slot whose port it came in on: that one serves it, whatever `model` says
     client: str = ""  # whom to be fair to in a queue
     priority: Priority = Priority.INTERACTIVE
 
@@ -64,6 +68,10 @@ class ModelGone(Exception):
         self.proof = proof
 
 
+class NotReady(Exception):
+    """The backend is there and still loads its model."""
+
+
 class Dispatch:
     """Serves requests."""
 
@@ -78,23 +86,27 @@ class Dispatch:
         clock: Clock,
         lemonade_url: str,
         wait_s: float,
+        aliases: Mapping[str, str] = routing.NO_ALIASES,
+        implicit_pull: bool = False,
     ) -> None:
         self._observer, self._control, self._leases = observer, control, leases
         self._catalogue, self._upstream, self._crashes, self._clock = catalogue, upstream, crashes, clock
         self._lemonade_url, self._wait_s = lemonade_url.rstrip("/"), wait_s
+        self._aliases, self._implicit_pull = aliases, implicit_pull
 
     # -- an endpoint of the table
 
     def serve(self, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         """Serve a request to `endpoint`. Raises Hal0Error for everything that is not the backend's own answer."""
         name = str(ask.payload.get("model") or "")
-        named = self._observer.snapshot.slot(name.removeprefix(routing.PREFIX))
-        if isinstance(named, Unreadable):
-            raise errors.error("slot.error", f"slot '{named.name}' is not valid: {named.problem}", param="model")
-        route = routing.resolve(name, endpoint.type, self._observer.snapshot.configs)
+        slots = self._observer.snapshot.slots
+        route = routing.resolve(name, endpoint.type, slots, self._aliases, ask.port_slot)
         if isinstance(route, routing.ToSlot):
             return self._leased(self._slot_want(route.slot), endpoint, ask, client)
-        return self._leased(self._fallback_want(route.model, endpoint), endpoint, ask, client)
+        want = self._fallback_want(route.model, endpoint)
+        if want is None:
+            return self._with_pull(route.model, endpoint, ask, client)
+        return self._leased(want, endpoint, ask, client)
 
     def _slot_want(self, slot: SlotConfig) -> Want:
         record = self._observer.snapshot.record(slot.name)
@@ -108,24 +120,28 @@ class Dispatch:
             raise errors.error(refused, f"slot '{slot.name}': {record.message}", param="model")
         return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
 
-    def _fallback_want(self, name: str, endpoint: Endpoint) -> Want:
-        model = self._catalogue.find(name)
+    def _fallback_want(self, name: str, endpoint: Endpoint) -> Want | None:
+        """The model as Lemonade has it; None when it would have to be downloaded first and may be."""
+        model, slots = self._catalogue.find(name), self._observer.snapshot.slots
         if model is None:
-            known = {one.id for one in self._catalogue.models()}
-            raise routing.no_route(name, self._observer.snapshot.configs, known)
-        if not model.downloaded:
-            raise errors.error("model.not_downloaded", f"'{name}' is not on this machine. Pull it first", param="model")
+            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()})
         if model.type is not endpoint.type:
-            fitting = ", ".join(routing.names_of_type(endpoint.type, self._observer.snapshot.configs)) or "none"
-            message = (
-                f"'{name}' is a model for {model.type}, this endpoint needs {endpoint.type}; slots that fit: {fitting}"
-            )
-            raise errors.error("model.type_mismatch", message, param="model")
-        return Want(model.id)
+            raise routing.type_mismatch(f"'{name}' is a model for {model.type}", endpoint.type, slots)
+        if model.downloaded:
+            return Want(model.id)
+        if self._implicit_pull:
+            return None
+        raise routing.not_downloaded(name)
+
+    def _with_pull(self, model: str, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
+        """Let lemond download the model in the middle of the request, however long that takes."""
+        body, length = _body(ask, model)
+        return self.forward(replace(ask, path=f"/v1/{endpoint.path}", body=body, length=length), client)
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
         caller, queue_s, load_s = ask.caller, 0.0, 0.0
+        until = self._clock().tick + wait_s
         for replayed in (False, True):
             if replayed:
                 want = self._slot_want(want.asked) if want.asked is not None else want
@@ -141,7 +157,7 @@ class Dispatch:
                 replayed=replayed,
             )
             try:
-                answer = self._send(want, lease, endpoint, ask, client, trip)
+                answer = self._when_ready(want, lease, endpoint, ask, client, trip, until)
             except ModelGone as gone:
                 self._note_gone(want, lease, gone)
                 continue
@@ -164,6 +180,24 @@ class Dispatch:
             self._crashes.note(lease.resident, want.slot, gone.proof)
         self._observer.after(now, SETTLE_S)
 
+    def _when_ready(
+        self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip, until: float
+    ) -> Answer:
+        """Send the request, again and again while its backend says that it still loads, until the tick `until`."""
+        while True:
+            try:
+                return self._send(want, lease, endpoint, ask, client, trip)
+            except NotReady:
+                if self._clock().tick >= until:
+                    message = f"'{want.name}' still loads its model, try again"
+                    raise errors.error("slot.loading", message, retry_after=5) from None
+            gone = threading.Event()
+            forget = client.on_gone(gone.set)
+            left = gone.wait(READY_POLL_S)
+            forget()
+            if left:
+                raise _failure(Aborted())
+
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:
         resident = lease.resident
         model = want.model
@@ -183,9 +217,12 @@ class Dispatch:
             base, path = resident.backend_url, f"/{endpoint.path}"
             trip = replace(trip, path="direct")
         sent = http_headers.plain(http_headers.upwards(ask.headers))
-        call = self._upstream.call(base, ask.method, path, sent, _body(ask, model))
+        body, length = _body(ask, model)
+        if length is not None and not isinstance(body, bytes):
+            sent.append(("Content-Length", str(length)))
+        call = self._upstream.call(base, ask.method, path, sent, body)
         try:
-            return self._commit(call, client, trip, others=self._others(want))
+            return self._commit(call, client, trip, endpoint.dialect, others=self._others(want))
         except Unreached as problem:
             if trip.path == "direct":
                 raise ModelGone(str(problem)) from problem
@@ -209,14 +246,20 @@ class Dispatch:
         body = b"" if ask.body is None and ask.method in {"POST", "PUT", "PATCH"} else ask.body
         call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body)
         try:
-            return self._commit(call, client, Trip(), judge=False)
+            return self._commit(call, client, Trip(), dialect_of(ask.path), judge=False)
         except Unreached as problem:
             raise _unavailable(self._lemonade_url) from problem
 
     # -- the first event
 
     def _commit(
-        self, call: Call, client: Client, trip: Trip, judge: bool = True, others: frozenset[str] = frozenset()
+        self,
+        call: Call,
+        client: Client,
+        trip: Trip,
+        dialect: Dialect,
+        judge: bool = True,
+        others: frozenset[str] = frozenset(),
     ) -> Answer:
         """Wait for the head and, if it can tell a lost model, for the first event; the client may leave meanwhile."""
         forget = client.on_gone(call.abort)
@@ -225,6 +268,7 @@ class Dispatch:
             reply = call.reply()
             body = iter(reply.chunks())
             head = _first(reply, body, others if trip.path == "direct" else frozenset()) if judge else b""
+            reply, head, body = refusal.told(reply, head, body, dialect)
             answer = Answer(reply, head, body, trip)
         except BaseException as problem:
             forget()
@@ -239,11 +283,17 @@ class Dispatch:
         return answer
 
 
-def _body(ask: Ask, model: str) -> bytes | Iterable[bytes] | None:
-    """The request's body, its `model` set to what the target calls it; untouched when it says so already."""
-    if ask.verbatim or ask.payload.get("model") == model:
-        return ask.body
-    return json.dumps({**ask.payload, "model": model}).encode()
+def _body(ask: Ask, model: str) -> tuple[bytes | Iterable[bytes] | None, int | None]:
+    """The request's body and its length, its `model` set to what the target calls it; untouched when it says so."""
+    if isinstance(ask.body, Upload):
+        if ask.body.spent:
+            message = f"'{model}' vanished in the middle of the upload; send it again"
+            raise errors.error("model.gone", message, retry_after=1)
+        form = ask.body if ask.body.model == model else ask.body.named(model)
+        return form, form.length
+    if not isinstance(ask.body, bytes) or ask.payload.get("model") == model:
+        return ask.body, ask.length
+    return json_body.renamed(ask.body, model), None
 
 
 def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozenset()) -> bytes:
@@ -255,7 +305,7 @@ def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozens
     if reply.status >= 400:
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
-        _judge(read.decode("utf-8", "replace"))
+        _judge(read.decode("utf-8", "replace"), reply.status)
     elif http_headers.is_stream(reply.headers):
         while (told := sse.first_data(read)) is None and len(read) < FIRST_EVENT_BYTES:
             piece = next(body, b"")
@@ -271,10 +321,12 @@ def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozens
     return read
 
 
-def _judge(text: str) -> None:
+def _judge(text: str, status: int = 200) -> None:
     error = sse.failure(text.strip())
     if error is not None and sse.replayable(error):
         raise ModelGone
+    if error is not None and backend_error.is_loading(status, error):
+        raise NotReady
 
 
 def _failure(problem: Exception) -> errors.Hal0Error:

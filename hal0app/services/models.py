@@ -107,7 +107,7 @@ class Models:
         except Hal0Error as problem:
             raise _typed(problem, "model.delete_failed", f"'{model.id}' was not deleted") from problem
         finally:
-            self._catalogue.forget()
+            self._catalogue.forget(model.id)
         told = Entry(self._clock().wall, "model.delete", f"{model.id} was deleted", model=model.id, agent=agent)
         self._store.write_journal([told])
 

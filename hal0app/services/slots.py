@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hal0app import errors
-from hal0app.core import loaded, npu, npu_route
+from hal0app.core import loaded, npu, npu_route, slot_ports
 from hal0app.core.clock import Clock
 from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Slot
@@ -92,9 +92,16 @@ class Slots:
     """
 
     def __init__(
-        self, files: SlotFolder, observer: Observer, control: Control, leases: Leases, store: States, clock: Clock
+        self,
+        files: SlotFolder,
+        observer: Observer,
+        control: Control,
+        leases: Leases,
+        store: States,
+        clock: Clock,
+        ports: Sequence[int] = (),
     ) -> None:
-        self._files, self._observer, self._control = files, observer, control
+        self._files, self._observer, self._control, self._ports = files, observer, control, ports
         self._leases, self._store, self._clock = leases, store, clock
         self._writing = threading.Lock()
         self.vitals: Callable[[str, Resident | None], Vitals] = lambda slot, resident: UNKNOWN
@@ -153,7 +160,8 @@ class Slots:
     # -- definitions
 
     def create(self, definition: Mapping[str, Any], agent: str | None = None) -> SlotView:
-        """Make a new slot. Raises `slot.invalid` or `slot.exists`; nothing is written then."""
+        """Make a new slot, with a port of its own. Raises `slot.invalid`, `slot.exists`, `slot.no_free_port`,
+        `slot.port_taken`; nothing is written then."""
         name = definition.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise errors.error("slot.invalid", f"'name' is not a slot name: {NAME_RULE}", param="name")
@@ -161,6 +169,7 @@ class Slots:
             if self._files.definition(name) is not None:
                 raise errors.error("slot.exists", f"there is a slot '{name}' already; PATCH changes it", param="name")
             given = {key: value for key, value in definition.items() if key != "name" and value is not None}
+            given.setdefault("port", slot_ports.ANY)
             self._write(name, given, "created", agent)
         return self.one(name)
 
@@ -204,6 +213,11 @@ class Slots:
     def _write(self, name: str, definition: dict[str, Any], verb: str, agent: str | None) -> None:
         slot = _checked(name, definition)
         others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
+        if definition.get("port") == slot_ports.ANY:
+            definition = slot_ports.assigned(definition, others, self._ports)
+            slot = _checked(name, definition)
+        if slot.port != (self._files.definition(name) or {}).get("port", slot_ports.ANY):
+            slot_ports.check(slot, others, self._ports)
         _agree(slot, others)
         _exclusive(slot, others)
         definition = {key: value for key, value in definition.items() if key not in {"name", "model"}}

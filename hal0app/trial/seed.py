@@ -43,7 +43,7 @@ def _first_of_each_type(models: list[dict[str, Any]]) -> dict[SlotType, str]:
     chosen: dict[SlotType, str] = {}
     for model in models:
         kind = type_of_labels(model.get("labels") or ())
-        if kind in NAMES:
+        if isinstance(kind, SlotType) and kind in NAMES:
             chosen.setdefault(kind, str(model["id"]))
     return {kind: chosen[kind] for kind in NAMES if kind in chosen}
 

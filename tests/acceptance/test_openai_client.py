@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
+from functools import partial
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionToolParam
 
 from tests.support.app import App
 
@@ -35,6 +39,70 @@ def test_a_chat_streams(client: openai.OpenAI) -> None:
 
 def test_a_completion_is_answered(client: openai.OpenAI) -> None:
     assert client.completions.create(model="hal0/primary", prompt="Paris is", max_tokens=8).choices[0].text
+
+
+def test_an_answer_follows_a_json_schema(client: openai.OpenAI) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
+    answer = client.chat.completions.create(
+        model="primary",
+        messages=[{"role": "user", "content": "The capital of France is"}],
+        max_tokens=64,
+        temperature=0,
+        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["city"], str)
+
+
+def test_tools_reach_the_model(client: openai.OpenAI) -> None:
+    """Gemma 270M is a base model that calls none; that senseless ones are refused shows that they arrive."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool: ChatCompletionToolParam = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    ask = partial(client.chat.completions.create, model="primary", messages=[{"role": "user", "content": "weather?"}])
+    answer = ask(max_tokens=6, tools=[tool])
+    assert answer.choices[0].message.content or answer.choices[0].message.tool_calls
+    with pytest.raises(openai.APIStatusError, match="tool"):
+        ask(max_tokens=6, tools=[{"type": "function"}])
+
+
+def test_usage_comes_at_the_end_of_a_stream_that_asks_for_it(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="primary",
+        messages=[{"role": "user", "content": "hello"}],
+        max_tokens=4,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    usage = [chunk.usage for chunk in stream if chunk.usage]
+    assert [one.completion_tokens for one in usage] == [4]
+
+
+def test_responses_are_answered_and_stream(client: openai.OpenAI) -> None:
+    answer = client.responses.create(model="primary", input="hello", max_output_tokens=4)
+    assert (answer.status, answer.object) == ("completed", "response")
+    events = [
+        event.type
+        for event in client.responses.create(model="primary", input="hello", max_output_tokens=4, stream=True)
+    ]
+    assert (events[0], events[-1]) == ("response.created", "response.completed")
+    assert "response.output_text.delta" in events
+
+
+def test_the_asynchronous_client_runs_requests_side_by_side(app: App) -> None:
+    async def words(client: openai.AsyncOpenAI) -> int:
+        stream = await client.chat.completions.create(
+            model="primary", messages=[{"role": "user", "content": "hello"}], max_tokens=6, stream=True
+        )
+        return len([chunk async for chunk in stream if chunk.choices and chunk.choices[0].delta.content])
+
+    async def all_of_them() -> tuple[list[int], list[int]]:
+        async with openai.AsyncOpenAI(base_url=f"{app.url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+            embeddings = [client.embeddings.create(model="embed", input=["a", "b"]) for _ in range(4)]
+            vectors = [len(one.data) for one in await asyncio.gather(*embeddings)]
+            return await asyncio.gather(*(words(client) for _ in range(3))), vectors
+
+    streamed, embedded = asyncio.run(all_of_them())
+    assert len([one for one in streamed if one > 1]) == 3
+    assert embedded == [2, 2, 2, 2]
 
 
 def test_text_is_embedded(client: openai.OpenAI) -> None:

@@ -42,6 +42,36 @@ def test_responses_answer_in_their_own_shape(engine: Engine) -> None:
     assert (answer["object"], answer["status"], answer["model"]) == ("response", "completed", "chat-a")
 
 
+def test_messages_answer_in_anthropics_shape(engine: Engine) -> None:
+    body = {"model": "chat-a", "messages": client.MESSAGES, "max_tokens": 3}
+    answer = client.post(engine, "/v1/messages", body).json()
+    recorded.assert_like(answer, recorded.body("c33_anthropic"))
+    assert (answer["type"], answer["model"]) == ("message", "chat-a")
+
+
+def test_messages_are_refused_in_anthropics_shape(engine: Engine) -> None:
+    body = {"model": "no-such-model", "messages": client.MESSAGES, "max_tokens": 3}
+    answer = client.post(engine, "/v1/messages", body)
+    assert (answer.status_code, answer.json()["type"]) == (404, "error")
+    assert answer.json()["error"]["type"] == "not_found_error"
+
+
+def test_a_transcription_by_a_chat_model_loads_it_and_is_then_refused(engine: Engine) -> None:
+    form = {"model": (None, "chat-a"), "file": ("a.wav", b"RIFF" + bytes(3000), "audio/wav")}
+    answer = requests.post(f"{engine.url}/v1/audio/transcriptions", files=form, timeout=client.LONG)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["type"] == "unsupported_operation"
+    assert client.names(engine) == {"chat-a"}
+
+
+def test_an_upload_that_is_no_form_or_names_no_model_is_refused(engine: Engine) -> None:
+    answer = client.post(engine, "/v1/audio/transcriptions", {"model": "chat-a"})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Request must be multipart/form-data")
+    form = {"file": ("a.wav", b"RIFF", "audio/wav")}
+    answer = requests.post(f"{engine.url}/v1/audio/transcriptions", files=form, timeout=client.LONG)
+    assert answer.json()["error"]["message"] == "Missing 'model' field in request"
+
+
 def test_embeddings_are_vectors(engine: Engine) -> None:
     answer = client.post(engine, "/v1/embeddings", {"model": "embed-a", "input": ["hello", "world"]}).json()
     recorded.assert_like(answer, recorded.body("c14_embeddings"))

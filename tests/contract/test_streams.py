@@ -55,6 +55,17 @@ def test_responses_stream_named_events(engine: Engine) -> None:
     assert "event: response.completed\n" in text
 
 
+def test_messages_stream_anthropics_events(engine: Engine) -> None:
+    body = {"model": "chat-a", "messages": client.MESSAGES, "max_tokens": 3, "stream": True}
+    text = client.post(engine, "/v1/messages", body).text
+    kinds = [chunk["type"] for chunk in client.chunks(text)]
+    told = [chunk["type"] for chunk in client.chunks(recorded.body("c34_anthropic_stream"))]
+    assert (kinds[0], kinds[-1]) == (told[0], told[-1]) == ("message_start", "message_stop")
+    assert {"content_block_start", "content_block_delta", "content_block_stop", "message_delta"} <= set(kinds)
+    assert [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")] == kinds
+    assert "[DONE]" not in text
+
+
 def test_an_error_of_the_backend_is_an_event_without_done(engine: Engine) -> None:
     client.loaded(engine, "chat-a", ctx_size=512)
     long = [{"role": "user", "content": "hello " * 600}]

@@ -93,10 +93,9 @@ def test_a_transcription_reaches_the_process_as_it_was_uploaded(app: App) -> Non
     assert answer.headers["X-Hal0-Slot"] == "stt-npu"
 
 
-def test_a_transcription_for_another_model_is_lemonades(app: App) -> None:
+def test_a_transcription_for_a_model_that_nobody_knows_is_refused(app: App) -> None:
     answer = transcribe(app, "whisper-large")
-    assert "X-Hal0-Slot" not in answer.headers
-    assert (answer.status_code, answer.headers["X-Hal0-Route"]) == (404, "fallback")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "dispatch.no_route")
 
 
 def test_chat_on_the_npu_goes_through_lemonade(app: App) -> None:

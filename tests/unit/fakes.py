@@ -225,6 +225,7 @@ class FakeLemond:
         self.bodies: list[dict[str, Any]] = []
         self.loading, self.gate = threading.Event(), threading.Event()
         self.gate.set()
+        self.pause: threading.Event | None = None  # questions about models wait for it
         self.busy = 0
         self.most_busy = 0
         self._pid = 100
@@ -300,6 +301,7 @@ class FakeLemond:
         return self.backends
 
     def _must_answer(self) -> None:
+        assert self.pause is None or self.pause.wait(20), "nobody let lemond answer"
         if self.link is Link.DOWN:
             raise errors.error("lemonade.unavailable", "down")
 

@@ -135,17 +135,6 @@ def test_the_address_of_the_process_has_no_v1(told: str) -> None:
     assert npu_route.base_url(told) == "http://h:8001"
 
 
-@pytest.mark.parametrize(
-    ("name", "claimed"), [("stt-npu", True), ("hal0/stt-npu", True), ("agent", False), ("whisper", False), ("", False)]
-)
-def test_a_transcription_that_names_a_shadow_is_for_it(name: str, claimed: bool) -> None:
-    assert npu_route.claims(name, ALL) is claimed
-
-
-def test_a_transcription_for_a_slot_on_another_device_is_lemonades() -> None:
-    assert npu_route.claims("stt", [*ALL, slot("stt", "whisper", type="transcription", device="cpu")]) is False
-
-
 def test_a_swap_is_another_model_on_the_npu_than_the_one_wanted() -> None:
     still = {"in_progress": False, "from_model": None, "to_model": None}
     assert npu.swap_status(ALL, seen(1.0, FLM)) == still

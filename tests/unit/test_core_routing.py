@@ -9,10 +9,12 @@ import pytest
 from hal0app import errors
 from hal0app.core import headers, routing
 from hal0app.core.config_drift import differences
-from hal0app.core.endpoints import BY_NAME, ENDPOINTS, Access, access
+from hal0app.core.dialect import Dialect
+from hal0app.core.endpoints import BY_NAME, ENDPOINTS, Access, access, dialect, methods, within
 from hal0app.core.model import Model, load_request, read_model
 from hal0app.core.routing import ToFallback, ToSlot, resolve
-from hal0app.core.slot_type import SlotType
+from hal0app.core.slot import Broken
+from hal0app.core.slot_type import OtherType, SlotType
 from tests.unit.fakes import slot
 
 # -- the allow-list
@@ -21,9 +23,7 @@ EVERYONE = [
     *[("GET", one) for one in ("health", "stats", "system-info", "system-stats", "slots", "models", "models/m")],
     *[("HEAD", one) for one in ("health", "models/m")],
     ("GET", "models/org/name"),
-    *[("POST", f"audio/{one}") for one in ("transcriptions", "translations", "speech", "generations")],
-    *[("POST", f"images/{one}") for one in ("generations", "edits", "variations", "upscale")],
-    *[("POST", one) for one in ("classify", "tokenize", "3d/generations")],
+    ("POST", "tokenize"),
 ]
 ADMIN = [
     *[("POST", one) for one in ("load", "unload", "pull", "delete", "install", "uninstall", "params", "log-level")],
@@ -59,6 +59,30 @@ NOBODY = [
 )
 def test_lemonds_own_paths_are_open_reserved_or_unknown(method: str, path: str, who: Access) -> None:
     assert access(path, method) is who
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        ("chat/completions", ("POST", "OPTIONS")),
+        ("reranker", ("POST", "OPTIONS")),
+        ("models", ("GET", "HEAD", "OPTIONS")),
+        ("health", ("GET", "HEAD", "OPTIONS")),
+        ("tokenize", ("POST", "OPTIONS")),
+        ("load", ()),
+        ("nonsense", ()),
+    ],
+)
+def test_the_methods_of_a_path_are_those_that_everyone_may_use(path: str, taken: tuple[str, ...]) -> None:
+    assert methods(path) == taken
+
+
+@pytest.mark.parametrize("prefix", ["/v1/", "/api/v1/"])
+def test_only_anthropics_endpoint_speaks_anthropics_dialect(prefix: str) -> None:
+    assert dialect(f"{prefix}messages") is Dialect.ANTHROPIC
+    assert {dialect(prefix + one) for one in ("chat/completions", "models", "")} == {Dialect.OPENAI}
+    assert dialect("/messages") is Dialect.OPENAI
+    assert (within(f"{prefix}a/b"), within("/v1"), within("/v1x/a")) == ("a/b", None, None)
 
 
 def test_every_endpoint_is_found_by_its_path_and_its_aliases() -> None:
@@ -105,6 +129,43 @@ def test_a_request_goes_to_the_slot_it_names(model: str, type_: str, slot_name: 
 @pytest.mark.parametrize("model", ["sleeping", "unknown", "hal0/unknown", "hal0/", "Primary", "primary ", "hal0/big"])
 def test_what_no_slot_claims_goes_to_lemond_as_it_was_named(model: str) -> None:
     assert resolve(model, SlotType.LLM, SLOTS) == ToFallback(model)
+
+
+ALIASES = {"gpt": "primary", "gpt/pref": "hal0/second", "vec": "vectors", "far": "lemonades", "second": "primary"}
+
+
+@pytest.mark.parametrize(
+    ("model", "route"),
+    [("gpt", "primary"), ("gpt/pref", "second"), ("second", "second"), ("small", "second"), ("far", "-> lemonades")],
+)
+def test_an_alias_is_looked_up_after_slots_and_their_models(model: str, route: str) -> None:
+    found = resolve(model, SlotType.LLM, SLOTS, {**ALIASES, "small": "primary"})
+    assert (found.slot.name if isinstance(found, ToSlot) else f"-> {found.model}") == route
+
+
+def test_an_alias_of_a_slot_of_another_type_is_refused() -> None:
+    with pytest.raises(errors.CallerError) as problem:
+        resolve("vec", SlotType.LLM, SLOTS, ALIASES)
+    assert problem.value.code == "model.type_mismatch"
+
+
+@pytest.mark.parametrize("model", ["", "second", "vectors", "unknown", "bad", "gpt"])
+def test_on_a_slots_port_its_slot_serves_whatever_is_named(model: str) -> None:
+    route = resolve(model, SlotType.LLM, [*SLOTS, Broken("bad", "x")], ALIASES, "twin")
+    assert route == ToSlot(SLOTS[2])
+
+
+@pytest.mark.parametrize(("model", "aliases"), [("bad", {}), ("hal0/bad", {}), ("alias", {"alias": "bad"})])
+def test_a_slot_whose_definition_is_not_valid_is_an_error_that_says_why(model: str, aliases: dict[str, str]) -> None:
+    with pytest.raises(errors.SlotError) as problem:
+        resolve(model, SlotType.LLM, [*SLOTS, Broken("bad", "no type")], aliases)
+    assert (problem.value.code, "no type" in problem.value.message) == ("slot.error", True)
+
+
+def test_an_endpoint_that_no_slot_can_serve_names_none() -> None:
+    with pytest.raises(errors.CallerError, match="this endpoint needs classification; slots that fit: none is set up"):
+        resolve("primary", OtherType.CLASSIFICATION, SLOTS)
+    assert resolve("a-classifier", OtherType.CLASSIFICATION, SLOTS) == ToFallback("a-classifier")
 
 
 def test_of_two_slots_with_one_model_the_default_one_serves() -> None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hal0app.core import schema
 from hal0app.core.arguments import RESERVED, flags
 from hal0app.core.schema import SchemaError
-from hal0app.core.settings import ENVIRONMENT, Settings, from_environment, merge, read_settings
+from hal0app.core.settings import ENVIRONMENT, Settings, SlotPorts, from_environment, merge, read_settings
 from hal0app.core.slot_config import SlotConfig, read_slot
-from hal0app.core.slot_type import TYPE_OF_LABEL, SlotType, type_of_labels
+from hal0app.core.slot_type import TYPE_OF_LABEL, OtherType, SlotType, type_of_labels
 
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "lemond"
 
@@ -364,6 +364,10 @@ def test_an_unknown_key_in_a_list_of_tables_is_an_error_too() -> None:
         (["tool-calling", "tts"], "tts"),
         (["image"], "image"),
         (["transcription"], "transcription"),
+        (["upscaling", "image"], "image"),
+        (["classification"], "classification"),
+        (["audio-generation"], "audio-generation"),
+        (["3d"], "mesh"),
     ],
 )
 def test_labels_decide_the_type(labels: list[str], type_: str) -> None:
@@ -371,4 +375,45 @@ def test_labels_decide_the_type(labels: list[str], type_: str) -> None:
 
 
 def test_every_type_but_llm_has_a_label() -> None:
-    assert set(TYPE_OF_LABEL.values()) | {SlotType.LLM} == set(SlotType)
+    assert set(TYPE_OF_LABEL.values()) | {SlotType.LLM} == {*SlotType, *OtherType}
+
+
+# -- slot ports and aliases
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [("off", []), ("8081-8083", [8081, 8082, 8083]), ("1-1", [1]), ("65535-65535", [65535])],
+)
+def test_a_range_of_ports_is_its_ports(text: str, ports: list[int]) -> None:
+    assert list(SlotPorts(range=text).ports) == ports
+    assert list(read_settings(from_environment({"HAL0_SLOT_PORTS": text})).slot_ports.ports) == ports
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8081", "8099-8081", "0-5", "1-65536", "1-1000", "8081 - 8099", "OFF", "\u0661-\u0662"]
+)
+def test_what_is_no_range_of_ports_is_refused_with_the_fix(text: str) -> None:
+    with pytest.raises(SchemaError, match="must be like 8081-8099") as problem:
+        read_settings({"slot_ports": {"range": text}})
+    assert problem.value.key == "slot_ports"
+
+
+@pytest.mark.parametrize(
+    ("aliases", "says"),
+    [
+        ({"a": 1}, "'alias': expected str"),
+        ({"": "b"}, "'alias': expected str of length >= 1"),
+        ({"a": ""}, "'alias': expected str of length >= 1"),
+        ({"a": "b", "b": "c"}, "alias 'a' names the alias 'b'"),
+        ({"a": "a"}, "alias 'a' names the alias 'a'"),
+    ],
+)
+def test_an_alias_is_the_name_of_a_slot_or_a_model(aliases: dict[str, Any], says: str) -> None:
+    with pytest.raises(SchemaError) as problem:
+        read_settings({"alias": aliases})
+    assert says in str(problem.value)
+
+
+def test_aliases_of_later_files_are_laid_over_those_of_earlier_ones() -> None:
+    assert read_settings({"alias": {"a": "x", "b": "y"}}, {"alias": {"a": "z"}}).alias == {"a": "z", "b": "y"}

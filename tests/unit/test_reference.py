@@ -21,9 +21,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def rows(page: str, heading: str = "") -> dict[str, list[str]]:
-    """The tables below a heading of a page: first cell (bare) -> the other cells."""
+    """The tables below a heading of a page, or above its first: first cell (bare) -> the other cells."""
     text = (DOCS / page).read_text()
-    part = text.split(f"## {heading}", 1)[1].split("\n## ", 1)[0] if heading else text
+    part = text.split(f"## {heading}", 1)[1].split("\n## ", 1)[0] if heading else text.split("\n## ", 1)[0]
     cells = [
         [cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line.startswith("| `")
     ]
@@ -35,9 +35,17 @@ def test_every_error_code_is_listed_with_its_status_and_meaning() -> None:
     assert told == {code: (str(one.status), one.meaning) for code, one in CODES.items()}
 
 
+def sections() -> list[msgspec.structs.FieldInfo]:
+    """The tables of hal0.toml whose keys are known beforehand; [alias] has a paragraph of its own."""
+    return [one for one in msgspec.structs.fields(Settings) if one.name != "alias"]
+
+
 def settings_keys() -> set[str]:
-    sections = msgspec.structs.fields(Settings)
-    return {f"{one.name}.{key.name}" for one in sections for key in msgspec.structs.fields(one.type)}
+    return {f"{one.name}.{key.name}" for one in sections() for key in msgspec.structs.fields(one.type)}
+
+
+def test_aliases_are_told() -> None:
+    assert "`[alias]`" in (DOCS / "settings.md").read_text()
 
 
 def test_every_setting_is_listed() -> None:
@@ -57,7 +65,7 @@ def written(value: object) -> str:
 
 def test_defaults_are_the_real_ones() -> None:
     listed = {key: cells[0].strip("`") for key, cells in rows("settings.md", "hal0.toml").items()}
-    for section in msgspec.structs.fields(Settings):
+    for section in sections():
         for key in msgspec.structs.fields(section.type):
             default = getattr(getattr(Settings(), section.name), key.name)
             shown = listed[f"{section.name}.{key.name}"].replace("[]", "()")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
 from hal0app.services.answer import Answer
 from hal0app.services.dispatch import Ask
+from hal0app.services.upload import KEPT_BYTES, Upload
 from tests.support.waiting import eventually
 from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
 
 STREAM = "text/event-stream"
 GONE = b'data: {"error": {"type": "model_not_loaded", "message": "gone"}}\n\n'
 EVENT = b'data: {"choices": []}\n\n'
+OF_OPENAI = b'{"error": {"type": "invalid_request_error", "message": "x", "code": null, "param": null}}'
+TOO_LONG = b'data: {"error": {"code": 400, "message": "too long", "type": "exceed_context_size_error"}}\n\n'
 LOST = b'{"error": {"type": "backend_error", "message": "reset", "details": {"code": "backend_unavailable"}}}'
 
 
@@ -90,12 +94,12 @@ def test_a_body_that_names_the_model_already_is_not_touched(house: House) -> Non
     assert house.upstream.sent[0][4] is sent.body
 
 
-def test_half_a_character_in_a_prompt_passes_as_it_came(house: House) -> None:
-    raw = b'{"model":"primary","messages":[{"role":"user","content":"cut \\ud83d"}]}'
-    payload = json.loads(raw)
-    ask = Ask("POST", "chat/completions", [], raw, payload)
-    house.dispatch.serve(BY_NAME["chat/completions"], ask, FakeClient()).close()
-    assert json.loads(house.upstream.sent[0][4]) == {**payload, "model": "m"}
+def test_values_of_a_body_that_gets_another_model_keep_their_bytes(house: House) -> None:
+    raw = b'{"model":"primary","n":1.50e+3,"messages":["\\u00e9"]}'
+    house.dispatch.serve(
+        BY_NAME["chat/completions"], Ask("POST", "x", [], raw, {"model": "primary"}), FakeClient()
+    ).close()
+    assert house.upstream.sent[0][4] == b'{"model":"m","n":1.50e+3,"messages":["\\u00e9"]}'
 
 
 @pytest.mark.parametrize(
@@ -285,16 +289,14 @@ def test_a_lemond_that_refuses_the_connection_is_unavailable_and_not_asked_twice
 @pytest.mark.parametrize(
     "reply",
     [
-        FakeReply(400, "application/json", b'{"error": {"type": "invalid_request", "message": "too long"}}'),
-        FakeReply(500, "text/plain", b"oops"),
-        FakeReply(200, STREAM, b'data: {"error": {"type": "server_error"}}\n\n'),
+        FakeReply(400, "application/json", OF_OPENAI),
         FakeReply(200, "application/json", LOST),
         FakeReply(200, STREAM, b": ping\n\n"),
         FakeReply(200, STREAM),
     ],
-    ids=["bad-request", "no-json", "other-event", "200-with-a-lost-body", "comments-only", "empty-stream"],
+    ids=["in-shape", "200-with-a-lost-body", "comments-only", "empty-stream"],
 )
-def test_other_errors_pass_as_they_are(house: House, reply: FakeReply) -> None:
+def test_other_answers_pass_as_they_are(house: House, reply: FakeReply) -> None:
     house.upstream.script = [reply]
     answer = serve(house)
     body = b"".join(answer)
@@ -302,6 +304,188 @@ def test_other_errors_pass_as_they_are(house: House, reply: FakeReply) -> None:
     assert body == b"".join(one for one in reply._pieces)
     answer.close()
     assert reply.closed
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (FakeReply(500, "text/plain", b"oo", b"ps"), 500, "upstream.refused"),
+        (FakeReply(400, "application/json", b'{"error": "bad"}'), 400, "request.invalid_field"),
+        (FakeReply(200, STREAM, b": ping\n\n", TOO_LONG), 400, "context_length_exceeded"),
+        (FakeReply(200, STREAM, b'data: {"error": {"type": "server_error"}}\n\n'), 500, "upstream.refused"),
+    ],
+    ids=["no-json", "text", "first-event", "bare-event"],
+)
+@pytest.mark.parametrize("path", ["chat/completions", "messages"])
+def test_an_error_of_the_backend_is_told_in_the_dialect_of_the_endpoint(
+    house: House, reply: FakeReply, status: int, code: str, path: str
+) -> None:
+    house.upstream.script = [reply]
+    answer = serve(house, path=path)
+    body = b"".join(answer)
+    told = json.loads(body)
+    assert (answer.status, value(answer.headers, "content-length")) == (status, str(len(body)))
+    assert value(answer.headers, "content-type") == "application/json"
+    if path == "messages":
+        assert told["type"] == "error"
+        assert told["error"]["message"].startswith(code)
+    else:
+        assert told["error"]["code"] == code
+    answer.close()
+    assert reply.closed
+
+
+def test_an_error_that_comes_compressed_passes_as_it_is(house: House) -> None:
+    reply = FakeReply(500, "application/json", b"\x1f\x8b")
+    reply.headers.append(("Content-Encoding", "gzip"))
+    house.upstream.script = [reply]
+    answer = house.dispatch.forward(Ask("GET", "/v1/models/x", []), FakeClient())
+    assert b"".join(answer) == b"\x1f\x8b"
+    answer.close()
+
+
+LOADING = b'{"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}'
+
+
+def test_a_backend_that_still_loads_is_asked_again_until_it_is_ready(house: House) -> None:
+    house.upstream.script = [FakeReply(503, "application/json", LOADING)] * 2 + [FakeReply(200, STREAM, EVENT)]
+    answer = serve(house)
+    assert b"".join(answer) == EVENT
+    assert len(house.upstream.sent) == 3
+    assert "Replayed" not in explained(answer)
+    answer.close()
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_backend_that_loads_for_too_long_is_a_503_of_ours() -> None:
+    house = House(slot("primary", "m", wait_s=0.1))
+    house.lemond.put("m")
+    house.upstream.script = [FakeReply(503, "application/json", LOADING)]
+    with house.running():
+        problem = refused(house, "primary")
+    assert (problem.code, problem.retry_after) == ("slot.loading", 5)
+    assert house.leases.in_flight("m") == 0
+
+
+def test_a_client_that_leaves_while_the_backend_loads_is_gone(house: House) -> None:
+    house.upstream.script = [FakeReply(503, "application/json", LOADING)]
+    client = FakeClient()
+    asking = Asking(lambda: serve(house, client=client))
+    eventually(lambda: house.upstream.sent)
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    assert house.leases.in_flight("m") == 0
+
+
+# -- ports, aliases, models that are not here
+
+
+def test_a_request_on_a_slots_port_is_served_by_it_whatever_its_model_says(house: House) -> None:
+    for name in ("", "unknown", "through", "bad"):
+        ask = replace(request({"model": name}), port_slot="primary")
+        answer = house.dispatch.serve(BY_NAME["chat/completions"], ask, FakeClient())
+        assert explained(answer)["Slot"] == "primary"
+        assert json.loads(house.upstream.sent[-1][4])["model"] == "m"
+        answer.close()
+
+
+def test_a_slot_of_another_type_is_refused_on_its_own_port(house: House) -> None:
+    with pytest.raises(Hal0Error) as problem:
+        house.dispatch.serve(BY_NAME["embeddings"], replace(request(), port_slot="primary"), FakeClient())
+    assert problem.value.code == "model.type_mismatch"
+
+
+@pytest.mark.parametrize(("alias", "slot_name", "model"), [("gpt", "primary", "m"), ("far-one", "", "o")])
+def test_an_alias_is_a_slot_or_a_model(house: House, alias: str, slot_name: str, model: str) -> None:
+    house.dispatch._aliases = {"gpt": "primary", "far-one": "o", "primary": "through"}
+    answer = serve(house, alias)
+    assert (explained(answer).get("Slot", ""), explained(answer)["Model"]) == (slot_name, model)
+    assert json.loads(house.upstream.sent[0][4])["model"] == model
+    answer.close()
+
+
+def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(house: House) -> None:
+    house.dispatch._implicit_pull = True
+    answer = serve(house, "far")
+    assert house.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
+    assert (explained(answer)["Route"], house.lemond.calls) == ("fallback", [])
+    answer.close()
+
+
+# -- uploads
+
+
+def upload(model: str = "stt", size: int = 10, length: int | None = None) -> tuple[Ask, bytes]:
+    """An upload of `size` bytes after its model, and all its bytes."""
+    head = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n--B\r\n' % model.encode()
+    span = (len(head) - len(model) - 7, len(head) - 7)
+    rest = [b"x" * size]
+    body = Upload(b"B", head, span, iter(rest), len(head) + size if length is None else length)
+    return Ask("POST", "audio/transcriptions", [("Content-Length", "7")], body, {"model": model}), head + rest[0]
+
+
+@pytest.fixture
+def hearing(house: House) -> House:
+    house.folder.put(slot("stt", "w", type="transcription", default=True))
+    house.lemond.rows["w"] = {"id": "w", "labels": ["transcription"], "recipe": "whispercpp"}
+    house.lemond.put("w", type="transcription", recipe="whispercpp")
+    house.look()
+    return house
+
+
+def test_an_upload_goes_to_lemond_with_the_slots_model_and_the_right_length(hearing: House) -> None:
+    ask, whole = upload()
+    answer = hearing.dispatch.serve(BY_NAME["audio/transcriptions"], ask, FakeClient())
+    ((base, _, path, headers, body),) = hearing.upstream.sent
+    sent = b"".join(body)
+    assert (base, path) == (LEMOND, "/v1/audio/transcriptions")
+    assert sent == whole.replace(b"stt", b"w")
+    assert headers == [("Content-Length", str(len(sent)))]
+    assert explained(answer)["Slot"] == "stt"
+    answer.close()
+
+
+def test_an_upload_for_a_model_of_another_type_is_refused_before_anything_is_loaded(hearing: House) -> None:
+    hearing.lemond.drop("o")
+    hearing.look()
+    with pytest.raises(Hal0Error) as problem:
+        hearing.dispatch.serve(BY_NAME["audio/transcriptions"], upload("o")[0], FakeClient())
+    assert (problem.value.code, hearing.lemond.calls) == ("model.type_mismatch", [])
+    assert "slots that fit: stt" in problem.value.message
+
+
+def test_a_short_upload_is_sent_once_more_when_its_model_was_gone(hearing: House) -> None:
+    ask, whole = upload()
+    bodies: list[bytes] = []
+
+    def take(_: FakeCall) -> FakeReply:
+        bodies.append(b"".join(hearing.upstream.sent[-1][4]))
+        return FakeReply(404, "application/json", b'{"error": {"type": "model_not_loaded", "message": "gone"}}')
+
+    hearing.upstream.script = [take, FakeReply(200, "application/json", b"{}")]
+    answer = hearing.dispatch.serve(BY_NAME["audio/transcriptions"], ask, FakeClient())
+    assert b"".join(hearing.upstream.sent[1][4]) == bodies[0] == whole.replace(b"stt", b"w")
+    assert explained(answer)["Replayed"] == "1"
+    answer.close()
+
+
+def test_a_long_upload_whose_model_vanished_is_to_be_sent_again_by_its_client(hearing: House) -> None:
+    ask, _ = upload(size=KEPT_BYTES + 1)
+
+    def take(_: FakeCall) -> FakeReply:
+        b"".join(hearing.upstream.sent[-1][4])
+        return FakeReply(404, "application/json", b'{"error": {"type": "model_not_loaded", "message": "gone"}}')
+
+    hearing.upstream.script = [take]
+    with pytest.raises(Hal0Error) as problem:
+        hearing.dispatch.serve(BY_NAME["audio/transcriptions"], ask, FakeClient())
+    assert (problem.value.code, problem.value.retry_after) == ("model.gone", 1)
+    assert hearing.leases.in_flight("w") == 0
+
+
+# -- after the first event
 
 
 def test_nothing_is_replayed_after_the_first_event(house: House) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hal0app.core.residency import Link
 from hal0app.services.catalogue import KEEP_S, Catalogue
 from hal0app.services.drift import BLIND, CLEAN, NEWS, Report, check, due
 from hal0app.services.observer import Observer, Snapshot
+from tests.support.waiting import eventually
 from tests.unit.fakes import Asking, FakeLemond, Folder, HandClock, House, MemoryStates, operation, slot
 
 # -- the observer
@@ -186,6 +189,8 @@ def test_a_model_not_on_the_list_is_asked_for(catalogue: Catalogue, lemond: Fake
     assert catalogue.find("unknown") is None
     lemond.rows["new"] = {"id": "new"}
     assert catalogue.find("new") is not None
+    assert catalogue.find("new") is not None
+    assert lemond.asked == ["*", "far", "unknown", "new"]
     assert "new" in {one.id for one in catalogue.known()}
 
 
@@ -196,15 +201,63 @@ def test_a_list_that_is_due_is_read_once_by_the_first_who_looks_for_a_model(
     clock.pass_s(KEEP_S + 1)
     for _ in range(3):
         assert catalogue.find("m") is not None
-    assert lemond.asked == ["*", "*"]
+    eventually(lambda: lemond.asked == ["*", "*"])
 
 
 def test_a_model_that_was_deleted_is_forgotten(catalogue: Catalogue, lemond: FakeLemond, clock: HandClock) -> None:
     catalogue.models()
     del lemond.rows["m"]
     clock.pass_s(KEEP_S + 1)
+    catalogue.find("m")
+    eventually(lambda: catalogue.known() == [])
     assert catalogue.find("m") is None
+
+
+def test_a_model_that_hal0_deleted_is_forgotten_at_once(catalogue: Catalogue, lemond: FakeLemond) -> None:
+    catalogue.models()
+    del lemond.rows["m"]
+    catalogue.forget("m")
     assert catalogue.known() == []
+    assert catalogue.find("m") is None
+
+
+# -- a lemond that hangs
+
+
+@pytest.fixture
+def hanging(catalogue: Catalogue, lemond: FakeLemond, clock: HandClock) -> Iterator[threading.Event]:
+    """The list is old, and lemond takes a question and says nothing until the event is set."""
+    catalogue.models()
+    clock.pass_s(KEEP_S + 1)
+    catalogue._patience_s = catalogue._find_s = 0.05
+    answers = threading.Event()
+    lemond.pause = answers
+    yield answers
+    answers.set()
+
+
+def test_a_known_model_and_the_list_never_wait_for_a_lemond_that_hangs(
+    catalogue: Catalogue, lemond: FakeLemond, hanging: threading.Event
+) -> None:
+    for _ in range(20):
+        assert catalogue.find("m") is not None
+        assert [one.id for one in catalogue.models()] == ["m"]
+    eventually(lambda: lemond.asked == ["*", "*"])
+
+
+def test_however_many_unknown_names_come_a_lemond_that_hangs_is_asked_one_question(
+    catalogue: Catalogue, lemond: FakeLemond, hanging: threading.Event
+) -> None:
+    asking = [Asking(partial(catalogue.find, f"unknown-{n}")) for n in range(20)]
+    for one in asking:
+        with pytest.raises(errors.LemonadeError) as problem:
+            one.result()
+        assert (problem.value.code, problem.value.retry_after) == ("lemonade.unavailable", 5)
+    assert lemond.asked == ["*", "*"]
+    hanging.set()
+    catalogue._find_s = 20.0
+    assert catalogue.find("unknown-1") is None
+    assert lemond.asked == ["*", "*", "unknown-1"]
 
 
 def test_whether_a_model_exists_cannot_be_told_while_lemond_is_away(catalogue: Catalogue, lemond: FakeLemond) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hal0app.core.operation import Evidence, Kind, Operation, Status
 from hal0app.core.slot import options_key
+from hal0app.errors import Hal0Error
 from tests.unit.fakes import House, at, slot
 
 
@@ -32,6 +33,64 @@ def test_a_null_in_a_new_slot_is_a_key_that_was_not_given(house: House) -> None:
     assert (made.slot.name, made.config and made.config.ctx_size) == ("new", None)
     assert house.folder.definitions["new"] == {"type": "llm", "default": True}
     assert house.folder.definitions["a"]["default"] is False
+
+
+# -- ports
+
+
+@pytest.fixture
+def ported(house: House) -> House:
+    house.slots._ports = range(8081, 8084)
+    return house
+
+
+def port(house: House, name: str) -> object:
+    return house.folder.definitions[name].get("port")
+
+
+@pytest.mark.parametrize("given", [{}, {"port": 0}, {"port": None}], ids=["absent", "zero", "null"])
+def test_a_new_slot_gets_the_lowest_free_port(ported: House, given: dict[str, object]) -> None:
+    ported.slots.create({"name": "x", "type": "llm", "port": 8082})
+    made = [ported.slots.create({"name": name, "type": "llm", **given}).as_json()["port"] for name in ("y", "z")]
+    assert made == [8081, 8083]
+    with pytest.raises(Hal0Error) as problem:
+        ported.slots.create({"name": "full", "type": "llm", **given})
+    assert (problem.value.code, problem.value.status) == ("slot.no_free_port", 400)
+    assert "full" not in ported.folder.definitions
+
+
+def test_a_slot_that_has_none_gets_a_port_when_a_change_says_so_and_only_then(ported: House) -> None:
+    ported.slots.change("a", {"priority": 7}, None)
+    assert port(ported, "a") is None
+    ported.slots.change("a", {"port": 0}, None)
+    assert port(ported, "a") == 8081
+    ported.slots.change("a", {"port": None}, None)
+    assert port(ported, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"), [(8081, "slot.port_taken"), (9000, "slot.invalid"), (8080, "slot.invalid")]
+)
+def test_a_port_of_another_slot_or_outside_the_range_is_refused(ported: House, wanted: int, code: str) -> None:
+    ported.slots.create({"name": "x", "type": "llm"})
+    for attempt in (
+        lambda: ported.slots.create({"name": "y", "type": "llm", "port": wanted}),
+        lambda: ported.slots.change("a", {"port": wanted}, None),
+    ):
+        with pytest.raises(Hal0Error) as problem:
+            attempt()
+        assert (problem.value.code, problem.value.param) == (code, "port")
+
+
+def test_a_port_that_a_person_wrote_does_not_keep_the_slot_from_other_changes(ported: House) -> None:
+    ported.folder.write("a", {"type": "llm", "model": "m", "port": 9000})
+    ported.slots.change("a", {"priority": 7}, None)
+    assert port(ported, "a") == 9000
+
+
+def test_without_slot_ports_no_slot_gets_one(house: House) -> None:
+    assert house.slots.create({"name": "x", "type": "llm"}).as_json()["port"] is None
+    assert port(house, "x") is None
 
 
 # -- unloads

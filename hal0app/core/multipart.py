@@ -1,0 +1,66 @@
+"""Finding one field of a form while it is uploaded (RFC 7578), without holding or parsing the rest."""
+
+from __future__ import annotations
+
+import re
+
+HEADER_BYTES = 16 << 10  # of one part; more is no form that a program wrote
+
+_DISPOSITION = re.compile(rb"(?im)^content-disposition:[ \t]*form-data[ \t]*(;.*)$")
+_PARAMETER = re.compile(rb';\s*([\w*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)')
+_PADDING = re.compile(rb"[ \t]*")
+
+
+class FieldSearch:
+    """Looks for the first text field called `name`. Feed it the same growing buffer until it says that it is done."""
+
+    def __init__(self, boundary: bytes, name: str) -> None:
+        self._mark, self._name = b"\r\n--" + boundary, name.encode()
+        self._at, self._value = 0, -1
+        self.span: tuple[int, int] | None = None  # where its value is
+
+    def look(self, buffer: bytes | bytearray) -> bool:
+        """Whether the buffer tells: `span` is set when the field is in it, and None when the form has none."""
+        if self._at == 0 and len(buffer) >= len(self._mark) and buffer.startswith(self._mark[2:]):
+            self._at = -2  # the first boundary has no line end before it
+        while (mark := self._boundary(buffer)) is not None:
+            after = mark + len(self._mark)
+            last = buffer[after : after + 2] == b"--"
+            line_end = after if last else buffer.find(b"\r\n", after, after + HEADER_BYTES)
+            if line_end < 0:
+                return len(buffer) - after > HEADER_BYTES
+            if not _PADDING.fullmatch(buffer, after, line_end):
+                self._at = after  # another text that begins like the boundary
+                continue
+            if self._value >= 0:
+                self.span = (self._value, mark)
+                return True
+            head_end = -1 if last else buffer.find(b"\r\n\r\n", line_end, line_end + HEADER_BYTES)
+            if head_end < 0:
+                return last or len(buffer) - line_end > HEADER_BYTES
+            self._at = head_end + 4
+            if _field_name(bytes(buffer[line_end + 2 : head_end])) == self._name:
+                self._value = self._at
+        return False
+
+    def _boundary(self, buffer: bytes | bytearray) -> int | None:
+        """Where the next boundary begins, once the two bytes behind it are there, too."""
+        if self._at < 0:
+            return self._at if len(buffer) >= len(self._mark) else None
+        mark = buffer.find(self._mark, self._at)
+        if mark < 0:
+            self._at = max(self._at, len(buffer) - len(self._mark) + 1)
+            return None
+        self._at = mark
+        return mark if len(buffer) >= mark + len(self._mark) + 2 else None
+
+
+def _field_name(headers: bytes) -> bytes | None:
+    """The name of a part that is a text field, None for a file."""
+    disposition = _DISPOSITION.search(headers.replace(b"\r\n", b"\n"))
+    if disposition is None:
+        return None
+    told: dict[bytes, bytes] = {name.lower(): value for name, value in _PARAMETER.findall(disposition[1])}
+    if b"filename" in told or b"filename*" in told:
+        return None
+    return told.get(b"name", b"").strip(b'"')

@@ -1,0 +1,81 @@
+"""A form on its way through: its head was read to learn the model, the rest goes on as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+KEPT_BYTES = 8 << 20  # of a body that has gone out already, so that it can be sent once more
+
+
+class Upload:
+    """The body of a form. Iterate it to send it, again only while it is not `spent`.
+
+    `head` is what was read of it, `span` where in it the value of the field `model` is (None: there is no such
+    field), `rest` what follows, `length` the whole in bytes (None: the client did not say).
+    """
+
+    def __init__(
+        self,
+        boundary: bytes,
+        head: bytes,
+        span: tuple[int, int] | None,
+        rest: Iterator[bytes] | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.length = length
+        self._boundary, self._head, self._span, self._flow = boundary, head, span, _Flow(rest or iter(()))
+
+    @property
+    def model(self) -> str:
+        """What the form's field `model` says; empty when there is none."""
+        start, end = self._span or (0, 0)
+        return self._head[start:end].decode("utf-8", "replace")
+
+    def named(self, model: str) -> Upload:
+        """The same form with this model; a form without the field gets it as its first."""
+        value = model.encode()
+        start, end = self._span or (0, 0)
+        before, after = self._head[:start], self._head[end:]
+        if self._span is None:
+            if not after.startswith(b"--" + self._boundary):
+                return self
+            before = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' % self._boundary
+            after = b"\r\n" + after
+        head = before + value + after
+        length = None if self.length is None else self.length + len(head) - len(self._head)
+        other = Upload(self._boundary, head, (len(before), len(before) + len(value)), length=length)
+        other._flow = self._flow
+        return other
+
+    @property
+    def spent(self) -> bool:
+        """Whether more of it has gone out than was kept, so that it cannot be sent again."""
+        return self._flow.spent
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._head
+        yield from self._flow.pieces()
+
+
+class _Flow:
+    """What follows the head, from one source however often it is begun."""
+
+    def __init__(self, rest: Iterator[bytes]) -> None:
+        self._rest = rest
+        self._kept: list[bytes] = []
+        self._size = 0
+        self.spent = False
+
+    def pieces(self) -> Iterator[bytes]:
+        yield from list(self._kept)
+        for piece in self._rest:
+            self._keep(piece)
+            yield piece
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        self.spent = self._size > KEPT_BYTES
+        if self.spent:
+            self._kept.clear()
+        else:
+            self._kept.append(piece)

@@ -1,0 +1,404 @@
+"""The whole surface of `/v1` over real sockets: every endpoint by a slot, aliases, ports, refusals, odd clients."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from hal0app.adapters.tcp_ports import is_free
+from tests.support.app import App, hal0
+from tests.support.engines import Engine, default_user_models, embedded_engine
+from tests.support.waiting import eventually
+
+SLOTS = {
+    "primary": {"type": "llm", "model": "chat-a", "default": True},
+    "embed": {"type": "embedding", "model": "embed-a", "default": True},
+    "stt": {"type": "transcription", "model": "whisper", "default": True},
+    "tts": {"type": "tts", "model": "kokoro", "default": True},
+    "img": {"type": "image", "model": "sd", "default": True},
+}
+SETTINGS = """
+[alias]
+"gpt-4o" = "primary"
+"org/vectors" = "embed-a"
+"whisper-1" = "hal0/stt"
+"""
+CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+
+
+def simulated(label: str) -> dict[str, Any]:
+    return {"checkpoint": "", "source": "local_path", "recipe": "flm", "labels": [label], "suggested": True}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    media = {"whisper": simulated("transcription"), "kokoro": simulated("tts"), "sd": simulated("image")}
+    with embedded_engine(user_models={**default_user_models(), **media}, simulate_flm=True, chaos=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "etc").mkdir()
+    (home / "etc" / "hal0.toml").write_text(SETTINGS)
+    with hal0(engine.url, SLOTS, home) as running:
+        yield running
+
+
+def form(app: App, path: str, model: str | None, size: int = 200_000, model_last: bool = False) -> requests.Response:
+    """An upload whose field `model` comes before the file or after it."""
+    file = ("file", ("a.wav", b"\r\n--" + b"R" * size, "audio/wav"))
+    named = [("model", (None, model))] if model is not None else []
+    parts: list[Any] = [file, *named] if model_last else [*named, file]
+    return requests.post(f"{app.url}/v1/{path}", files=parts, timeout=120)
+
+
+def code(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+# -- every type of slot
+
+
+@pytest.mark.parametrize("model", ["stt", "hal0/stt", "whisper", "whisper-1", "", None])
+@pytest.mark.parametrize("model_last", [False, True])
+def test_a_transcription_is_served_by_its_slot(app: App, model: str | None, model_last: bool) -> None:
+    answer = form(app, "audio/transcriptions", model, model_last=model_last)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == "whisper"
+    assert answer.headers["X-Hal0-Slot"] == "stt"
+
+
+def test_an_upload_of_a_client_that_does_not_know_its_length_is_served(app: App) -> None:
+    body = requests.Request("POST", app.url, files={"model": (None, "stt"), "file": ("a", b"x" * 300_000)}).prepare()
+    assert isinstance(body.body, bytes)
+    pieces = (body.body[at : at + 50_000] for at in range(0, len(body.body), 50_000))
+    headers = {"Content-Type": body.headers["Content-Type"]}
+    answer = requests.post(f"{app.url}/v1/audio/transcriptions", data=pieces, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["model"]) == (200, "whisper"), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "slot", "model"),
+    [
+        ("audio/speech", {"input": "hello", "voice": "x"}, "tts", "kokoro"),
+        ("images/generations", {"prompt": "a cat"}, "img", "sd"),
+    ],
+)
+def test_speech_and_images_are_served_by_their_slots(app: App, path: str, body: Any, slot: str, model: str) -> None:
+    for name in (slot, model, ""):
+        answer = app.post(f"/v1/{path}", {**body, "model": name})
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["model"], answer.headers["X-Hal0-Slot"]) == (model, slot)
+
+
+@pytest.mark.parametrize("path", ["images/edits", "images/variations"])
+def test_images_are_changed_by_their_slot(app: App, path: str) -> None:
+    answer = form(app, path, "img")
+    assert (answer.status_code, answer.json()["model"]) == (200, "sd"), answer.text
+
+
+def test_an_alias_is_served_by_what_it_means(app: App) -> None:
+    assert app.chat("gpt-4o").headers["X-Hal0-Slot"] == "primary"
+    answer = app.post("/v1/embeddings", {"model": "org/vectors", "input": "x"})
+    assert (answer.headers["X-Hal0-Slot"], answer.json()["model"]) == ("embed", "embed-a")
+    assert app.get("/v1/models/gpt-4o").json()["id"] == "primary"
+    assert app.get("/v1/models/org/vectors").json()["id"] == "embed-a"
+
+
+# -- refusals before anything is loaded
+
+
+def refused_without_a_load(engine: Engine, ask: Callable[[], requests.Response]) -> tuple[int, str]:
+    before = set(engine.residents())
+    told = code(ask())
+    assert set(engine.residents()) == before
+    return told
+
+
+@pytest.mark.parametrize("path", ["audio/transcriptions", "audio/translations", "images/edits"])
+def test_an_upload_for_a_model_of_another_type_loads_nothing(app: App, engine: Engine, path: str) -> None:
+    for model in ("primary", "chat-c", "embed-a"):
+        told = refused_without_a_load(engine, lambda model=model: form(app, path, model))  # type: ignore[misc]
+        assert told == (400, "model.type_mismatch")
+
+
+@pytest.mark.parametrize("path", ["audio/speech", "images/generations", "images/upscale", "classify", "3d/generations"])
+def test_a_request_for_a_model_of_another_type_loads_nothing(app: App, engine: Engine, path: str) -> None:
+    body = {"model": "chat-c", "input": "x", "prompt": "x"}
+    assert refused_without_a_load(engine, lambda: app.post(f"/v1/{path}", body)) == (400, "model.type_mismatch")
+
+
+def test_a_model_that_is_not_on_this_machine_is_refused_with_how_to_get_it(app: App, engine: Engine) -> None:
+    told = refused_without_a_load(engine, lambda: app.chat("missing-a"))
+    assert told == (409, "model.not_downloaded")
+    assert "hal0 models pull missing-a" in app.chat("missing-a").json()["error"]["message"]
+
+
+def test_where_it_is_allowed_lemond_is_left_to_download_it(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\n")
+    with hal0(engine.url, {}, tmp_path) as app:
+        answer = app.chat("missing-a")
+        assert code(answer) == (500, "model_load_error")  # lemond's own words, for here it cannot
+        assert answer.headers["X-Hal0-Route"] == "fallback"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "says"),
+    [
+        ({"Content-Type": "application/json"}, b'{"model":"stt"}', "multipart/form-data"),
+        ({"Content-Type": "multipart/form-data"}, b"--x--", "multipart/form-data"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"", "none is set up"),
+        (
+            {"Content-Type": "multipart/form-data; boundary=x"},
+            b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + b"m" * 5000 + b"\r\n--x--",
+            "too long",
+        ),
+    ],
+    ids=["json", "no-boundary", "nothing", "long-name"],
+)
+def test_a_form_that_makes_no_sense_is_refused(app: App, headers: dict[str, str], body: bytes, says: str) -> None:
+    path = "images/variations" if says == "none is set up" else "audio/transcriptions"
+    if says == "none is set up":
+        requests.patch(f"{app.url}/api/slots/img", json={"default": False}, timeout=30)
+    answer = requests.post(f"{app.url}/v1/{path}", data=body, headers=headers, timeout=30)
+    requests.patch(f"{app.url}/api/slots/img", json={"default": True}, timeout=30)
+    assert answer.status_code == 400, answer.text
+    assert says in answer.json()["error"]["message"] or "slots that fit: img" in answer.json()["error"]["message"]
+
+
+def test_half_a_character_in_a_prompt_is_served(app: App) -> None:
+    body = b'{"model":"primary","max_tokens":2,"messages":[{"role":"user","content":"cut \\ud83d"}]}'
+    answer = requests.post(f"{app.url}/v1/chat/completions", data=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_large_body_is_served(app: App) -> None:
+    body = {"model": "embed", "input": "x", "padding": ["é" * 1000] * 5000}
+    answer = app.post("/v1/embeddings", body)
+    assert answer.status_code == 200, answer.text[:500]
+
+
+# -- dialects
+
+
+def test_errors_of_messages_are_anthropics(app: App) -> None:
+    cases = [
+        ({}, 400),
+        ({"messages": CHAT["messages"], "model": "nobody"}, 404),
+        ({"messages": [1], "model": "primary"}, 0),
+    ]
+    for body, status in cases:
+        answer = app.post("/v1/messages", body)
+        told = answer.json()
+        assert (told["type"], set(told["error"])) == ("error", {"type", "message"}), told
+        assert status in (0, answer.status_code)
+
+
+def test_an_error_of_the_backend_has_openais_shape(app: App) -> None:
+    answer = app.chat("primary", "word " * 9000)
+    error = answer.json()["error"]
+    assert answer.status_code == 400, answer.text
+    assert error["code"] == "context_length_exceeded"
+    assert set(error) == {"message", "type", "code", "param"}
+    streamed = app.chat("primary", "word " * 9000, stream=True)
+    assert code(streamed) == (400, "context_length_exceeded")
+
+
+# -- methods and prefixes
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
+def test_both_prefixes_are_the_same(app: App, prefix: str) -> None:
+    assert app.post(f"{prefix}/chat/completions", {**CHAT, "model": "primary"}).status_code == 200
+    assert app.get(f"{prefix}/models").json()["data"][0]["owned_by"] == "hal0"
+    assert app.get(f"{prefix}/models/primary").json()["id"] == "primary"
+    assert app.get(f"{prefix}/health").status_code == 200
+    assert code(app.post(f"{prefix}/embeddings", {})) == (400, "request.missing_field")
+    assert "details" not in app.get(f"{prefix}/nonsense").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/v1/chat/completions", 405, "POST, OPTIONS"),
+        ("PUT", "/api/v1/embeddings", 405, "POST, OPTIONS"),
+        ("HEAD", "/v1/audio/speech", 405, "POST, OPTIONS"),
+        ("POST", "/v1/health", 405, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "/v1/chat/completions", 204, "POST, OPTIONS"),
+        ("OPTIONS", "/v1/health", 204, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "/v1/nonsense", 404, None),
+        ("HEAD", "/v1/models", 200, None),
+        ("HEAD", "/v1/models/primary", 200, None),
+        ("HEAD", "/v1/health", 200, None),
+        ("DELETE", "/api/slots", 405, None),
+    ],
+)
+def test_a_method_is_answered_as_http_wants_it(
+    app: App, method: str, path: str, status: int, allow: str | None
+) -> None:
+    answer = requests.request(method, app.url + path, timeout=30)
+    assert answer.status_code == status, answer.text
+    assert allow is None or answer.headers["Allow"] == allow
+    if method == "HEAD":
+        assert answer.content == b""
+
+
+# -- old and impatient clients
+
+
+def raw(app: App, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer to a request on a connection of its own, read to the end."""
+    with closing(socket.create_connection(("127.0.0.1", app.port), timeout=120)) as connection:
+        connection.sendall(request)
+        told = b""
+        while piece := connection.recv(65536):
+            told += piece
+    head, _, body = told.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+def test_a_client_of_http_1_0_and_one_that_wants_no_more_are_served_to_the_end(
+    app: App, version: str, stream: bool
+) -> None:
+    body = json.dumps({**CHAT, "model": "primary", "stream": stream}).encode()
+    head, told = raw(
+        app,
+        b"POST /v1/chat/completions %b\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+        % (version.encode(), len(body), body),
+    )
+    assert head.split(b"\r\n")[0].endswith(b" 200 OK")
+    assert b"connection: close" in head.lower()
+    if version == "HTTP/1.0":
+        assert b"transfer-encoding" not in head.lower()
+    if stream:
+        assert b"data: [DONE]" in told
+    else:
+        assert b'"choices"' in told
+
+
+# -- a lemond that hangs
+
+
+def test_a_lemond_that_hangs_delays_neither_the_list_nor_known_models(app: App, engine: Engine) -> None:
+    assert app.chat("primary").status_code == 200
+    with engine.fault("hang", what="health"), ThreadPoolExecutor(12) as pool:
+        unknown = [pool.submit(app.chat, f"unknown-{n}") for n in range(10)]
+        assert app.chat("primary").status_code == 200
+        assert app.get("/v1/models").json()["data"][0]["id"] == "embed"
+        assert {code(one.result()) for one in unknown} == {(503, "lemonade.unavailable")}
+    eventually(lambda: code(app.chat("unknown-1")) == (404, "dispatch.no_route"), "lemond tells again", within=60)
+
+
+# -- slot ports
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free."""
+    for first in range(21000, 60000, 50):
+        if all(is_free("127.0.0.1", port) for port in range(first, first + count)):
+            return first
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="module")
+def ported(engine: Engine) -> Iterator[tuple[App, int]]:
+    """A hal0 with four slot ports: for the chat slot, for an embedder, for none, and one that another program has."""
+    first = free_ports(4)
+    slots = {
+        "primary": {"type": "llm", "model": "chat-a", "port": first},
+        "embed": {"type": "embedding", "model": "embed-a", "port": first + 1},
+        "none": {"type": "llm", "model": "chat-b"},
+    }
+    ports = f"{first}-{first + 3}"
+    with socket.create_server(("127.0.0.1", first + 3)), hal0(engine.url, slots, HAL0_SLOT_PORTS=ports) as app:
+        yield app, first
+
+
+def on(port: int, path: str, body: Any = None, **more: Any) -> requests.Response:
+    method = "GET" if body is None else "POST"
+    return requests.request(method, f"http://127.0.0.1:{port}{path}", json=body, timeout=120, **more)
+
+
+@pytest.mark.parametrize("model", [None, "", "gpt-4", "embed", "none", "chat-b"])
+def test_a_slots_port_is_served_by_the_slot_whatever_the_model_says(ported: tuple[App, int], model: str | None) -> None:
+    _, first = ported
+    answer = on(first, "/v1/chat/completions", {**CHAT, **({} if model is None else {"model": model})})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["model"], answer.headers["X-Hal0-Slot"]) == ("chat-a", "primary")
+
+
+def test_the_host_header_does_not_choose_the_slot(ported: tuple[App, int]) -> None:
+    app, first = ported
+    answer = on(app.port, "/v1/chat/completions", {**CHAT, "model": "none"}, headers={"Host": f"localhost:{first}"})
+    assert answer.headers["X-Hal0-Slot"] == "none"
+
+
+def test_the_models_of_a_slots_port_begin_with_its_slot(ported: tuple[App, int]) -> None:
+    app, first = ported
+    assert on(first, "/v1/models").json()["data"][0]["id"] == "primary"
+    assert on(first + 1, "/api/v1/models").json()["data"][0]["id"] == "embed"
+    assert on(app.port, "/v1/models").json()["data"][0]["id"] == "embed"
+
+
+def test_an_endpoint_of_another_type_is_refused_on_a_slots_port(ported: tuple[App, int]) -> None:
+    _, first = ported
+    assert code(on(first + 1, "/v1/chat/completions", CHAT)) == (400, "model.type_mismatch")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/primary", "/v1/health"])
+def test_a_port_without_a_slot_says_so(ported: tuple[App, int], path: str) -> None:
+    _, first = ported
+    assert code(on(first + 2, path)) == (404, "slot.no_slot_on_port")
+    assert code(on(first + 2, "/v1/chat/completions", {**CHAT, "model": "primary"})) == (404, "slot.no_slot_on_port")
+
+
+@pytest.mark.parametrize("path", ["/", "/api/slots", "/readyz", "/events?view=slots", "/nothing"])
+def test_there_is_nothing_but_v1_on_a_slots_port(ported: tuple[App, int], path: str) -> None:
+    _, first = ported
+    assert on(first, path).status_code == 404
+    assert on(first, "/healthz").status_code == 200
+
+
+def test_a_port_that_another_program_has_is_left_out_and_told(ported: tuple[App, int]) -> None:
+    app, first = ported
+    assert f"{first + 3}" in app.log.read_text()
+    command = ["-m", "hal0app", "doctor", "--json"]
+    ended = subprocess.run(
+        [sys.executable, *command],
+        env={**app.variables(), "HAL0_URL": app.url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    findings = {one["what"]: one["level"] for one in json.loads(ended.stdout)}
+    assert findings[f"port {first + 3} is not hal0's"] == "warn"
+    assert not any("is not hal0's" in what for what in findings if str(first + 3) not in what)
+
+
+def test_slots_made_through_the_api_get_the_lowest_free_port(ported: tuple[App, int]) -> None:
+    app, first = ported
+    made = app.post("/api/slots", {"name": "new", "type": "llm", "model": "chat-a"})
+    assert (made.status_code, made.json()["port"]) == (201, first + 2), made.text
+    eventually(lambda: on(first + 2, "/v1/chat/completions", CHAT).headers.get("X-Hal0-Slot") == "new", "it answers")
+    app.post("/api/slots", {"name": "newer", "type": "llm"})
+    full = app.post("/api/slots", {"name": "newest", "type": "llm"})
+    assert code(full) == (400, "slot.no_free_port")
+    taken = requests.patch(f"{app.url}/api/slots/none", json={"port": first}, timeout=30)
+    assert code(taken) == (409, "slot.port_taken")
+    for name in ("new", "newer"):
+        requests.delete(f"{app.url}/api/slots/{name}", timeout=30)
