@@ -15,6 +15,7 @@ from hal0app.core.reconcile import Slot
 from hal0app.core.residency import Resident
 from hal0app.core.schema import SchemaError
 from hal0app.core.settings import merge
+from hal0app.core.settlement import unreadable
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import NAME, NAME_RULE, SlotConfig, read_slot
 from hal0app.core.vitals import UNKNOWN, Vitals
@@ -23,6 +24,7 @@ from hal0app.services.jobs import Job
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import SlotFolder, States
+from hal0app.services.quarantines import Quarantines
 
 SEEDED = frozenset({"primary", "embed", "rerank", "stt", "tts", "img", "agent", "stt-npu", "embed-npu"})
 IDLE_AFTER_S = 300.0
@@ -92,10 +94,17 @@ class Slots:
     """
 
     def __init__(
-        self, files: SlotFolder, observer: Observer, control: Control, leases: Leases, store: States, clock: Clock
+        self,
+        files: SlotFolder,
+        observer: Observer,
+        control: Control,
+        leases: Leases,
+        store: States,
+        clock: Clock,
+        quarantines: Quarantines,
     ) -> None:
         self._files, self._observer, self._control = files, observer, control
-        self._leases, self._store, self._clock = leases, store, clock
+        self._leases, self._store, self._clock, self._quarantines = leases, store, clock, quarantines
         self._writing = threading.Lock()
         self.vitals: Callable[[str, Resident | None], Vitals] = lambda slot, resident: UNKNOWN
 
@@ -152,12 +161,20 @@ class Slots:
 
     # -- definitions
 
+    def _files_now(self) -> list[Slot]:
+        """The slots as the files have them. Raises `system.slots_unreadable`: then nothing is to be written either."""
+        try:
+            return list(self._files.all())
+        except OSError as problem:
+            raise errors.error("system.slots_unreadable", unreadable(problem)) from problem
+
     def create(self, definition: Mapping[str, Any], agent: str | None = None) -> SlotView:
         """Make a new slot. Raises `slot.invalid` or `slot.exists`; nothing is written then."""
         name = definition.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise errors.error("slot.invalid", f"'name' is not a slot name: {NAME_RULE}", param="name")
         with self._writing:
+            self._files_now()
             if self._files.definition(name) is not None:
                 raise errors.error("slot.exists", f"there is a slot '{name}' already; PATCH changes it", param="name")
             given = {key: value for key, value in definition.items() if key != "name" and value is not None}
@@ -193,6 +210,7 @@ class Slots:
         self._tell(name, "deleted", agent)
 
     def _current(self, name: str, if_match: str | None) -> dict[str, Any]:
+        self._files_now()
         current = self._files.definition(name) if NAME.fullmatch(name) else None
         if current is None:
             self.one(name)
@@ -203,7 +221,7 @@ class Slots:
 
     def _write(self, name: str, definition: dict[str, Any], verb: str, agent: str | None) -> None:
         slot = _checked(name, definition)
-        others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
+        others = [one for one in self._files_now() if isinstance(one, SlotConfig) and one.name != name]
         _agree(slot, others)
         _exclusive(slot, others)
         definition = {key: value for key, value in definition.items() if key not in {"name", "model"}}
@@ -225,11 +243,16 @@ class Slots:
     # -- acts
 
     def load(self, name: str, who: str) -> Job:
-        """Start or join the slot's load. Raises what speaks against it."""
+        """Start or join the slot's load, whatever failed before. Raises what speaks against it."""
         want = self._want(name, "load")
-        if self.one(name).record.state is State.ERROR:
-            self._control.clear(want, who)
+        self._forgive(want, who)
         return self._control.load(want, who)
+
+    def _forgive(self, want: Want, who: str) -> None:
+        """A person who wants it loaded wants it tried."""
+        failed = self.one(want.name).record.state is State.ERROR
+        if failed or self._quarantines.refusal(want.model, want.slot) is not None:
+            self._control.clear(want, who)
 
     def unload(self, name: str, who: str, force: bool = False) -> Job:
         """Start or join the slot's unload; its requests end first.
@@ -243,8 +266,10 @@ class Slots:
         return self._control.unload(want, who, others)
 
     def restart(self, name: str, who: str) -> Job:
-        """Unload and load again."""
-        return self._control.restart(self._want(name, "load"), who)
+        """Unload and load again, whatever failed before."""
+        want = self._want(name, "load")
+        self._forgive(want, who)
+        return self._control.restart(want, who)
 
     def clear(self, name: str, who: str) -> SlotView:
         """Forget old failures, so that requests may try the model again."""
@@ -262,6 +287,7 @@ class Slots:
                 f"slot '{name}' is served by the NPU's chat model: swap '{want.slot.name}', or PATCH the slot's model"
             )
             raise errors.error("request.invalid_field", message, param="model")
+        self._files_now()
         changed = _checked(name, {**(self._files.definition(name) or {}), "model": model})
         configs = [one for one in self._observer.snapshot.configs if one.name != name]
         _agree(changed, configs)
