@@ -52,7 +52,7 @@ def show(as_json: bool) -> None:
     except SchemaError as problem:
         raise click.ClickException(f"{problem}. See hal0 config check") from None
     try:
-        slots = SlotFiles(where.slots).all()
+        slots = _slots(where)
     except OSError as problem:
         raise click.ClickException(f"{where.slots}: {problem.strerror}. See hal0 config check") from None
     valid = [slot for slot in slots if isinstance(slot, SlotConfig)]
@@ -83,12 +83,22 @@ def problems(where: paths.Paths) -> Iterator[str]:
     yield from _of_slots(where)
 
 
+def _slots(where: paths.Paths) -> list[SlotConfig | Broken]:
+    """The slots; none where hal0 was never started. Raises OSError when the folder is gone or cannot be listed."""
+    try:
+        return SlotFiles(where.slots).all()
+    except FileNotFoundError:
+        if where.database.exists():
+            raise
+        return []
+
+
 def _of_slots(where: paths.Paths) -> Iterator[str]:
     for file in sorted(where.slots.glob("*.toml")):
         if not NAME.fullmatch(file.stem):
             yield f"{file}: '{file.stem}' is not a slot name, so the file is not read: {NAME_RULE}"
     try:
-        slots = SlotFiles(where.slots).all()
+        slots = _slots(where)
     except OSError as problem:
         yield f"{where.slots}: {problem.strerror}; no slot can be read"
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hal0app.core import npu
 from hal0app.core.clock import Moment
-from hal0app.core.operation import Operation
+from hal0app.core.operation import Kind, Operation
 from hal0app.core.reasons import CATALOGUE
 from hal0app.core.residency import Address, AllPinned, Observation, victims
 from hal0app.core.slot import Record, State
@@ -104,7 +104,8 @@ def vanished(before: Observation, now: Observation, operations: Sequence[Operati
     """The models that left between two looks at the same lemond without hal0 having anything to do with it."""
     if not before.fresh or not now.fresh or before.boot != now.boot:
         return frozenset()
-    ours = {one.model for one in operations if one.running or (one.finished and one.finished.tick >= before.taken.tick)}
+    acts = [one for one in operations if one.kind is not Kind.PULL]
+    ours = {one.model for one in acts if one.running or (one.finished and one.finished.tick >= before.taken.tick)}
     return before.models() - now.models() - ours
 
 

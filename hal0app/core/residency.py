@@ -113,12 +113,17 @@ def _resident(row: Mapping[str, Any]) -> Resident:
         busy=bool(row.get("is_busy")),
         recipe=row.get("recipe", ""),
         device=row.get("device", ""),
-        ctx_size=options.get("ctx_size"),
+        ctx_size=_tokens(options.get("ctx_size")),
         last_use=row.get("last_use") or 0,
         backend=options.get(f"{row.get('recipe', '')}_backend") or "",
         program=_program(row.get("launch_command") or []),
         args=str(options.get("llamacpp_args") or ""),
     )
+
+
+def _tokens(told: Any) -> int | None:
+    """A context; lemond says -1 for one that it chooses itself."""
+    return told if isinstance(told, int) and told > 0 else None
 
 
 def _program(command: list[str]) -> str:

@@ -119,7 +119,8 @@ class Keeper:
             self._try(task)
 
     def _facts(self, snapshot: Snapshot) -> Facts:
-        now, pins = self._clock(), self._pins.own
+        now = self._clock()
+        pins = {} if snapshot.problem else self._pins.own  # a slot that cannot be read may still want its pin
         return Facts(snapshot.configs, snapshot.records, snapshot.seen, self._use, now, self._started, pins)
 
     def _use(self, model: str) -> Use:

@@ -245,12 +245,11 @@ class Slots:
     def load(self, name: str, who: str) -> Job:
         """Start or join the slot's load, whatever failed before. Raises what speaks against it."""
         want = self._want(name, "load")
-        self._forgive(want, who)
+        self._forgive(want, who, failed=self.one(name).record.state is State.ERROR)
         return self._control.load(want, who)
 
-    def _forgive(self, want: Want, who: str) -> None:
-        """A person who wants it loaded wants it tried."""
-        failed = self.one(want.name).record.state is State.ERROR
+    def _forgive(self, want: Want, who: str, failed: bool) -> None:
+        """A person who wants the model loaded wants it tried."""
         if failed or self._quarantines.refusal(want.model, want.slot) is not None:
             self._control.clear(want, who)
 
@@ -268,7 +267,7 @@ class Slots:
     def restart(self, name: str, who: str) -> Job:
         """Unload and load again, whatever failed before."""
         want = self._want(name, "load")
-        self._forgive(want, who)
+        self._forgive(want, who, failed=self.one(name).record.state is State.ERROR)
         return self._control.restart(want, who)
 
     def clear(self, name: str, who: str) -> SlotView:
@@ -291,6 +290,7 @@ class Slots:
         changed = _checked(name, {**(self._files.definition(name) or {}), "model": model})
         configs = [one for one in self._observer.snapshot.configs if one.name != name]
         _agree(changed, configs)
+        self._forgive(Want(model, changed), who, failed=False)
         return self._control.swap(
             replace(want, slot=changed), model, who, keep=lambda: self._keep_model(name, model, who)
         )

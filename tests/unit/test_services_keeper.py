@@ -11,12 +11,13 @@ from hal0app import errors
 from hal0app.core.keeping import IdleUnload, Restore
 from hal0app.core.lemond_log import Wipe
 from hal0app.core.operation import Kind, Operation
+from hal0app.core.quarantine import FOREIGN
 from hal0app.core.residency import Observation
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Want
 from hal0app.services.keeper import Keeper
-from hal0app.services.observer import Snapshot
+from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.rests import Rests
 from hal0app.services.wanted import Wanted
@@ -90,6 +91,22 @@ def test_the_pin_is_known_as_our_own_after_a_restart_of_hal0() -> None:
     house.observer.step()
     second._work()
     assert pinned(house) == set()
+
+
+def test_no_pin_is_taken_back_while_the_slots_cannot_be_read() -> None:
+    house = House(slot("primary", "m", pinned=True))
+    first = keeper(house)
+    house.lemond.put("m", pinned=True)
+    house.observer.step()
+    first._work()
+    house.folder.problem = FileNotFoundError(2, "No such file or directory")
+    again = House()
+    again.folder, again.lemond, again.store = house.folder, house.lemond, house.store
+    again.observer = Observer(house.lemond, house.folder, house.store, house.clock)
+    second = keeper(again)
+    assert again.observer.step().slots == ()
+    second._work()
+    assert pinned(house) == {"m"}
 
 
 def test_a_pin_that_somebody_else_made_is_left_alone_by_every_start() -> None:
@@ -247,6 +264,14 @@ def test_our_own_failure_is_not_counted_twice_when_the_log_tells_it_too(finished
     keeping.heard(Wipe("m", "no such tensor", (), over=True))
     known = house.quarantines.of("m")
     assert (known.failures if known else 0) == (0 if finished is None else 1)
+
+
+def test_a_person_who_swaps_to_a_model_in_quarantine_wants_it_tried() -> None:
+    house = House(slot("primary", "m"))
+    house.quarantines.add("n", "no such tensor", FOREIGN)
+    with house.running():
+        assert house.slots.swap("primary", "n", "ann").wait(20)
+    assert "n" in house.lemond.held
 
 
 def test_a_person_who_loads_a_slot_is_not_kept_out() -> None:
