@@ -153,6 +153,9 @@ CODES: dict[str, Code] = {
     ),
     "system.internal": Code(500, SystemError_, "An unexpected fault in hal0; the log has the trace."),
     "system.storage": Code(507, SystemError_, "hal0's files cannot be written: the disk is full or read-only."),
+    "system.slots_unreadable": Code(
+        503, SystemError_, "The folder of slot files is gone or cannot be read; the last known slots stay in force."
+    ),
     "system.interrupted": Code(503, SystemError_, "An operation ended because the machine or hal0 was restarted."),
     "system.stopping": Code(503, SystemError_, "hal0 is shutting down."),
 }

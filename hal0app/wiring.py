@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
+from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
 from hal0app.services.sampling import Sampling
 from hal0app.services.slots import Slots
@@ -81,6 +83,9 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     settings = load_settings(where, environment)
     key, url = lemonade_key(environment), settings.lemonade.url
     store = Store(where.database, settings.retention, off_the_hub())
+    if not store.past(clock.now()).recorded.records:  # a first start; later a folder that is gone is a fault
+        with suppress(OSError):
+            where.slots.mkdir(parents=True, exist_ok=True)
     files = SlotFiles(where.slots)
     probe = Probe(url, clock.now, settings.observer.timeout_s, key, host.lemond_boot)
     observer = Observer(probe, files, store, clock.now, settings.observer.period_s)
@@ -88,7 +93,8 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     catalogue = Catalogue(lemonade, clock.now)
     leases = Leases(clock.now)
     wait_s = settings.dispatch.wait_s
-    preflight = Preflight(catalogue, _sources(lemonade, where.database))
+    quarantines = Quarantines(store, clock.now)
+    preflight = Preflight(catalogue, _sources(lemonade, where.database), quarantines)
     acts = Acts(lemonade, catalogue, leases, observer, store, clock.now, f"api {os.getpid()}", wait_s, preflight)
     control = Control(acts, leases, observer, clock.now, settings.dispatch.heartbeat_s)
     upstream = HttpUpstream(url.rstrip("/"), key)
@@ -99,10 +105,10 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s, settings.alias, pull
     )
     wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
-    keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted)
+    keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted, quarantines)
     acts.on_wipe = keeper.wiped
-    witness.on_wipe(keeper.wiped)
-    slots = Slots(files, observer, control, leases, store, clock.now, settings.slot_ports.ports)
+    witness.on_wipe(keeper.heard)
+    slots = Slots(files, observer, control, leases, store, clock.now, quarantines, settings.slot_ports.ports)
     downloads = Downloads(lemonade, catalogue, store, clock.now)
     history = RequestTable(where.database, settings.retention.requests, off_the_hub())
     meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now))
@@ -121,7 +127,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         dispatch=dispatch,
         store=store,
         feed=Feed(store, observer),
-        models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now),
+        models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines),
         downloads=downloads,
         backends=Backends(lemonade, downloads, store, clock.now),
         requests=requests,

@@ -37,36 +37,33 @@ class Probe:
         self._reader: _Reader | None = None
 
     def look(self) -> Observation:
-        """What lemond holds: UP with the residency, BUSY when only /live answers in time, DOWN when nothing does."""
+        """What lemond holds: UP with the residency, else what `ping` says."""
         taken = self._clock()
         if self._reader is None:
-            answer = self._live()
-            if not answer:
-                return Observation(taken, Link.DOWN, refused=answer is None)
+            link = self.ping()
+            if not link.answers:
+                return Observation(taken, link)
             self._reader = _Reader(taken, self._read_health)
         if taken.tick - self._reader.taken.tick > GIVEN_UP_S:
             self._reader = _Reader(taken, self._read_health)
         reader = self._reader
         if not reader.done.wait(self._timeout_s):
-            return Observation(taken, Link.BUSY if self.live() else Link.DOWN)
+            return Observation(taken, self.ping())
         self._reader = None
         return reader.observation
 
-    def live(self) -> bool:
-        """Whether `/live` answers 200 within the timeout."""
-        return bool(self._live())
+    def ping(self) -> Link:
+        """BUSY when `/live` answers 200 within the timeout, DOWN when the connection is refused, else SILENT.
 
-    def _live(self) -> bool | None:
-        """As `live`; None when nobody listens, which is no matter of time."""
+        Only a refusal proves that no lemond runs: a stopped or drowning one still has its port.
+        """
         try:
             status, _ = self._get("/live", self._timeout_s)
-        except TimeoutError:
-            return False
-        except OSError:
-            return None
-        except ValueError:
-            return False
-        return status == 200
+        except ConnectionRefusedError:
+            return Link.DOWN
+        except (OSError, ValueError):
+            return Link.SILENT
+        return Link.BUSY if status == 200 else Link.SILENT
 
     def config(self) -> dict[str, Any] | None:
         """lemond's configuration (`/internal/config`), None when it does not tell it."""
@@ -84,7 +81,7 @@ class Probe:
             if status == 200:
                 return read_health(taken, json.loads(body), boot)
         except ConnectionRefusedError:
-            return Observation(taken, Link.DOWN, refused=True)
+            return Observation(taken, Link.DOWN)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return Observation(taken, Link.BUSY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -27,8 +28,12 @@ class SlotFiles:
         self._read: dict[str, tuple[Stamp, SlotConfig | Broken]] = {}
 
     def all(self) -> list[SlotConfig | Broken]:
-        """Every slot by name; one whose file breaks the schema is `Broken` and harms no other."""
-        files = {file.stem: file for file in self._folder.glob("*.toml") if NAME.fullmatch(file.stem)}
+        """Every slot by name; one whose file breaks the schema is `Broken` and harms no other.
+
+        Raises OSError when the folder is not there or cannot be listed: that is not the same as no slots.
+        """
+        names = [name.removesuffix(".toml") for name in os.listdir(self._folder) if name.endswith(".toml")]
+        files = {name: self._folder / f"{name}.toml" for name in names if NAME.fullmatch(name)}
         self._read = {name: self._current(name, file) for name, file in sorted(files.items())}
         return [slot for _, slot in self._read.values()]
 

@@ -50,7 +50,8 @@ REBOOT = """BEGIN IMMEDIATE;
 UPDATE operation SET started_tick = -9e999, heartbeat_tick = -9e999, finished_tick = -9e999;
 UPDATE operation SET status = 'failed', error_code = 'system.interrupted', finished_wall = started_wall,
     error_message = 'the machine was restarted meanwhile' WHERE status = 'running';
-DELETE FROM evidence WHERE kind != 'crash_loop';
+DELETE FROM evidence WHERE kind NOT IN ('crash_loop', 'quarantine');
+UPDATE evidence SET seen_tick = -9e999;
 UPDATE lemond SET link = 'down', residency = json_set(residency, '$.taken[0]', 0);
 DELETE FROM boot;
 INSERT INTO boot VALUES ('{boot}');
@@ -224,10 +225,17 @@ class Store:
         statement = "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?)"
         self._offload(lambda: self._written(lambda: self._db.execute(statement, values)))
 
-    def forget_evidence(self, model: str) -> None:
-        """Forget all proofs about a model."""
-        statement = "DELETE FROM evidence WHERE model = ?"
-        self._offload(lambda: self._written(lambda: self._db.execute(statement, (model,))))
+    def proofs(self, kind: str) -> list[Evidence]:
+        """All proofs of a kind."""
+        query = "SELECT * FROM evidence WHERE kind = ? ORDER BY model"
+        found: list[Evidence] = self._offload(lambda: [rows.evidence(row) for row in self._db.execute(query, (kind,))])
+        return found
+
+    def forget_evidence(self, model: str, *kinds: str) -> None:
+        """Forget the proofs of these kinds about a model."""
+        statement = "DELETE FROM evidence WHERE model = ? AND kind = ?"
+        each = [(model, kind) for kind in kinds]
+        self._offload(lambda: self._written(lambda: self._db.executemany(statement, each)))
 
     # -- findings
 

@@ -35,6 +35,13 @@ def delete(id: str) -> Response:  # noqa: A002 - the name in the address
     return Response(status=204)
 
 
+@bp.post("/api/models/<path:id>/clear")
+def clear(id: str) -> Response:  # noqa: A002 - the name in the address
+    """Take a model out of quarantine, so that the next request tries it again."""
+    hal0().models.clear(id, agent() or "you")
+    return Response(status=204)
+
+
 @bp.post("/api/models/pull")
 def pull() -> Response:
     """Start a download: 202 with its row."""

@@ -10,7 +10,6 @@ from hal0app import errors
 from hal0app.api.context import hal0
 from hal0app.core import npu
 from hal0app.core.operation import Operation
-from hal0app.core.residency import Link
 
 bp = Blueprint("state", __name__)
 
@@ -90,8 +89,10 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> Response:
-    """Whether requests can be served: 503 with the reason while lemond is down."""
+    """Whether all is in order to serve requests: 503 with the reason while lemond or the slot files are away."""
     snapshot = hal0().observer.snapshot
-    if snapshot.seen.link is Link.DOWN:
+    if snapshot.problem is not None:
+        raise errors.error("system.slots_unreadable", snapshot.problem)
+    if not snapshot.seen.link.answers:
         raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
     return jsonify(status="ready", lemonade=snapshot.residency.version, engine=snapshot.residency.engine)

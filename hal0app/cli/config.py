@@ -51,7 +51,11 @@ def show(as_json: bool) -> None:
         settings = load_settings(where)
     except SchemaError as problem:
         raise click.ClickException(f"{problem}. See hal0 config check") from None
-    valid = [slot for slot in SlotFiles(where.slots).all() if isinstance(slot, SlotConfig)]
+    try:
+        slots = _slots(where)
+    except OSError as problem:
+        raise click.ClickException(f"{where.slots}: {problem.strerror}. See hal0 config check") from None
+    valid = [slot for slot in slots if isinstance(slot, SlotConfig)]
     told = {**_plain(settings), "slots": {slot.name: _plain(slot) for slot in valid}}
     print_json(told) if as_json else click.echo(tomlkit.dumps(told), nl=False)
 
@@ -79,11 +83,25 @@ def problems(where: paths.Paths) -> Iterator[str]:
     yield from _of_slots(where)
 
 
+def _slots(where: paths.Paths) -> list[SlotConfig | Broken]:
+    """The slots; none where hal0 was never started. Raises OSError when the folder is gone or cannot be listed."""
+    try:
+        return SlotFiles(where.slots).all()
+    except FileNotFoundError:
+        if where.database.exists():
+            raise
+        return []
+
+
 def _of_slots(where: paths.Paths) -> Iterator[str]:
     for file in sorted(where.slots.glob("*.toml")):
         if not NAME.fullmatch(file.stem):
             yield f"{file}: '{file.stem}' is not a slot name, so the file is not read: {NAME_RULE}"
-    slots = SlotFiles(where.slots).all()
+    try:
+        slots = _slots(where)
+    except OSError as problem:
+        yield f"{where.slots}: {problem.strerror}; no slot can be read"
+        return
     for slot in slots:
         if isinstance(slot, Broken):
             yield f"{where.slots / slot.name}.toml: {slot.problem}"

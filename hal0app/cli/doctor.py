@@ -72,6 +72,9 @@ def _lemonade() -> Iterator[Finding]:
         yield Finding(
             "warn", f"Lemonade at {url} is alive, but its health is silent", "wait: it loads or drains a model"
         )
+    elif seen.link is Link.SILENT:
+        advice = "hal0 drift restarts it when it stays so; or: systemctl restart lemond"
+        yield Finding("fail", f"something listens at {url}, but Lemonade gives no answer in time", advice)
     else:
         yield Finding("fail", f"Lemonade does not answer at {url}", "start it: systemctl start lemond")
 
@@ -107,9 +110,17 @@ def _slots() -> Iterator[Finding]:
         yield Finding("ok", f"{len(slots)} slots, none in error")
 
 
+# What to do about a finding, by its kind: level and advice.
+ADVICE = {
+    "config.drift": ("warn", "make Lemonade's configuration and lemonade.want in hal0.toml agree"),
+    "system.slots": ("fail", "bring the folder back, readable for the user hal0"),
+}
+
+
 def _drift() -> Iterator[Finding]:
     for one in _asked("/api/drift"):
-        yield Finding("warn", one["text"], "make Lemonade's configuration and lemonade.want in hal0.toml agree")
+        level, advice = ADVICE.get(one["kind"], ("warn", "hal0 journal tells more"))
+        yield Finding(level, one["text"], advice)
 
 
 def _asked(path: str) -> list[dict[str, str]]:

@@ -63,6 +63,14 @@ def pull(model: str, checkpoint: str | None, recipe: str | None, no_wait: bool) 
 
 @models.command()
 @click.argument("model", shell_complete=known_models)
+def clear(model: str) -> None:
+    """Forget that a model could not be loaded, so that the next request tries it again."""
+    Client().post(f"/api/models/{segment(model)}/clear")
+    click.echo(f"{model} may be tried again")
+
+
+@models.command()
+@click.argument("model", shell_complete=known_models)
 @click.option("--force", is_flag=True, help="Also while it is loaded or a slot names it.")
 def delete(model: str, force: bool) -> None:
     """Delete a model's files."""

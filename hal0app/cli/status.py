@@ -13,6 +13,7 @@ from hal0app.cli.slots import print_slots
 LINKS = {
     "up": "answers",
     "busy": "is alive, but silent for the moment (it loads or waits for a model)",
+    "silent": "gives no answer in time; the states below are the last known ones",
     "down": "does not answer; the states below are the last known ones",
 }
 

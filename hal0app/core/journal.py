@@ -63,12 +63,14 @@ def _of_transition(change: Transition, wall: float, source: str) -> Entry:
 
 
 def of_link(previous: Recorded, seen: Observation, source: str) -> list[Entry]:
-    """An entry when lemond went away, came back, or was started anew."""
-    gone = previous.link is not Link.DOWN and seen.link is Link.DOWN
+    """An entry when lemond fell silent or went away, answers again, or was started anew."""
+    gone = previous.link.answers and not seen.link.answers
     back = previous.link is Link.DOWN and seen.link is Link.UP
+    heard = previous.link is Link.SILENT and seen.link is Link.UP
     reborn = bool(seen.fresh and previous.residency.boot and seen.boot and previous.residency.boot != seen.boot)
     told = [
         (gone, "system.lemond_down", "lemond does not answer; states are kept and marked stale", "warning"),
+        (heard and not reborn, "system.lemond_up", "lemond answers again", "info"),
         (back or reborn, "lemond.restart", "lemond answers again" if back else "lemond was restarted", "info"),
     ]
     return [Entry(seen.taken.wall, kind, text, level, source) for holds, kind, text, level in told if holds]
@@ -79,6 +81,7 @@ PAST = {
     Kind.UNLOAD: "unloaded",
     Kind.KEEP: "kept for other slots",
     Kind.CLEAR: "cleared of its failures",
+    Kind.PULL: "downloaded",
 }
 
 

@@ -13,7 +13,7 @@ _LOADING = re.compile(r"\(\w+\) Loading model: (?P<model>\S+)")
 _FAILED = re.compile(r"\(Router\) Backend load failed: (?P<cause>.+)")
 _WIPING = re.compile(r"\(Router\) Load failed with non-file-not-found error, evicting all models")
 _EVICTING = re.compile(r"\(Router\) Evicting model: (?P<model>\S+)")
-_ENDED = re.compile(r"\(Router\) (?:Failed to load model|Model loaded successfully)")
+_ENDED = re.compile(r"\(Router\) (?:Failed to load model|(?P<loaded>Model loaded successfully))")
 
 _BACKEND_ERROR = re.compile(r"\[Error\] \((?:WrappedServer|LlamaCpp|BackendWatchdog|ProcessManager)\) (?P<text>.+)")
 
@@ -28,6 +28,7 @@ class Wipe:
     cause: str = "the load failed"
     victims: tuple[str, ...] = ()
     over: bool = False  # lemond has finished, with success or not
+    loaded: bool = False  # it was loaded once everybody else was gone
 
 
 @dataclass
@@ -70,8 +71,8 @@ class LogReader:
             self.wipe = replace(self.wipe, victims=(*self.wipe.victims, bare(found["model"])))
         return self.wipe
 
-    def _ends(self, _: re.Match[str]) -> Wipe | None:
-        ended = replace(self.wipe, over=True) if self.wipe else None
+    def _ends(self, found: re.Match[str]) -> Wipe | None:
+        ended = replace(self.wipe, over=True, loaded=bool(found["loaded"])) if self.wipe else None
         self.wipe, self.cause = None, "the load failed"
         return ended
 

@@ -25,10 +25,12 @@ from hal0app.core.slot_type import Device
 GIB = 1024**3
 GB = 1000**3
 MARGIN = 512 * 1024**2
+SPARED = 0.1  # of the memory, by a load whose context hal0 chooses
 
 CELLS = 256  # llama.cpp rounds a sequence's context up to a multiple of this
 MOST_LAYERS = 10_000  # a header that claims more is not believed
 BATCH = 512  # its default physical batch, which a window's cells have to take besides
+LEAST_CONTEXT = 4096  # tokens of a sequence below which hal0 does not go by itself
 UNSTATED_CONTEXT = 4096  # tokens; what lemond chooses at least when a load names none
 DEFAULT_TYPE = "f16"
 TYPE_IDS = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30}
@@ -100,6 +102,13 @@ class Estimate:
             return True
         return self.needs <= self.free + self.would_free
 
+    @property
+    def roomy(self) -> bool:
+        """Whether it is known to fit and to leave a part of the memory to others."""
+        if self.needs is None or self.free is None or self.would_free is None:
+            return False
+        return self.needs <= (self.free + self.would_free) * (1 - SPARED)
+
     def as_json(self) -> dict[str, Any]:
         return {"needs": self.needs, "free": self.free, "would_free": self.would_free, "learned": self.learned}
 
@@ -107,19 +116,30 @@ class Estimate:
 NO_ESTIMATE = Estimate()
 
 
-def shape(slot: SlotConfig | None, own_context: int | None) -> Shape:
-    """The shape a slot's load has; without a context of the slot's, the least that lemond may choose."""
+def shape(slot: SlotConfig | None, own_context: int | None, ctx_size: int | None = None) -> Shape:
+    """The shape a slot's load has with `ctx_size` tokens; None: the slot's, else the least that lemond may choose."""
     least = min(own_context or UNSTATED_CONTEXT, UNSTATED_CONTEXT)
     if slot is None:
-        return Shape(least)
+        return Shape(ctx_size or least)
     args = slot.llamacpp_args
     return Shape(
-        context=slot.ctx_size or least,
+        context=ctx_size or slot.ctx_size or least,
         parallel=slot.max_in_flight,
         key_type=arguments.value(args, KEY_TYPE) or DEFAULT_TYPE,
         value_type=arguments.value(args, VALUE_TYPE) or DEFAULT_TYPE,
         whole="--swa-full" in arguments.flags(args),
     )
+
+
+def contexts(own_context: int, parallel: int) -> list[int]:
+    """What a load that states no context may ask for, in tokens over all sequences, the most first.
+
+    Each sequence gets the model's own context, or that halved as often as leaves it LEAST_CONTEXT.
+    """
+    each = [own_context]
+    while each[-1] // 2 >= LEAST_CONTEXT:
+        each.append(each[-1] // 2)
+    return [one * parallel for one in each]
 
 
 def _bytes(elements: int, type_: str) -> int:

@@ -35,6 +35,7 @@ class Model:
     size_gb: float | None = None
     context: int | None = None
     source: str = ""
+    ctx_size: int | None = None  # what a load that states no context asks for: the preflight's choice
 
     @property
     def local(self) -> bool:
@@ -64,10 +65,11 @@ def load_request(model: Model, slot: SlotConfig | None, installed: Collection[st
     `--alias` makes llama.cpp put the model's id into every answer and chunk, so that nothing is rewritten on the way.
     """
     body: dict[str, Any] = {"model_name": model.id}
+    ctx_size = slot.ctx_size if slot is not None and slot.ctx_size is not None else model.ctx_size
+    if ctx_size is not None:
+        body["ctx_size"] = ctx_size
     if slot is not None:
         body["pinned"] = slot.pinned
-        if slot.ctx_size is not None:
-            body["ctx_size"] = slot.ctx_size
     if model.recipe == "llamacpp":
         parallel = slot.max_in_flight if slot else 1
         own = slot.llamacpp_args if slot else ""

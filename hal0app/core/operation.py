@@ -19,6 +19,7 @@ class Kind(StrEnum):
     UNLOAD = "unload"
     KEEP = "keep"  # an unload that left the model for other slots
     CLEAR = "clear"  # a person wants an old failure forgotten
+    PULL = "pull"  # lemond downloads it
 
 
 class Status(StrEnum):
@@ -64,6 +65,11 @@ class Operation:
     def running(self) -> bool:
         return self.status is Status.RUNNING
 
+    @property
+    def completed(self) -> bool:
+        """Whether it is a download that brought the whole model."""
+        return self.kind is Kind.PULL and self.status is Status.DONE and self.result.get("status") == "completed"
+
     def alive(self, now: Moment) -> bool:
         """Whether somebody still works on it: an owner that died leaves a heartbeat that grows old."""
         seen = self.heartbeat or self.started
@@ -81,8 +87,15 @@ class Evidence:
 
 
 def active(operations: Iterable[Operation], model: str | None, now: Moment) -> Operation | None:
-    """The operation somebody is carrying out on this model now."""
-    return next((one for one in operations if one.model == model and one.alive(now)), None)
+    """The operation that hal0 is carrying out on this model now; a download is lemond's, and goes on beside it."""
+    alive = (one for one in operations if one.model == model and one.alive(now))
+    return next((one for one in alive if one.kind is not Kind.PULL), None)
+
+
+def last_pull(operations: Iterable[Operation], model: str | None) -> Operation | None:
+    """The latest download of this model, under way or over."""
+    pulls = [one for one in operations if one.model == model and one.kind is Kind.PULL]
+    return max(pulls, key=lambda one: one.started, default=None)
 
 
 def last_finished(operations: Iterable[Operation], model: str | None) -> Operation | None:

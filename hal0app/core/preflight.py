@@ -30,7 +30,7 @@ class Facts:
     """All that is known about one load; None is what is not known.
 
     `backends`: those of the model's recipe. `flags`: the options llama-server lists. `npu_holder`: a model that holds
-    the NPU and may not leave it. `quarantined`: why the model is kept out.
+    the NPU and may not leave it. `quarantined`: what a model that is kept out is refused with.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Facts:
     flags: frozenset[str] | None = None
     memory: Estimate = NO_ESTIMATE
     npu_holder: str | None = None
-    quarantined: str | None = None
+    quarantined: Hal0Error | None = None
 
     @property
     def args(self) -> str:
@@ -77,10 +77,7 @@ def _type_mismatch(facts: Facts) -> Hal0Error | None:
 
 
 def _quarantined(facts: Facts) -> Hal0Error | None:
-    if facts.quarantined is None:
-        return None
-    message = f"'{facts.name}' is in quarantine: {facts.quarantined}. Change its slot, or clear it"
-    return errors.error("model.quarantined", message)
+    return facts.quarantined
 
 
 def _corrupt(facts: Facts) -> Hal0Error | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from hal0app.core import reasons
 from hal0app.core.clock import Moment
-from hal0app.core.operation import Evidence, Kind, Operation, Status, active, last_finished
+from hal0app.core.operation import Evidence, Kind, Operation, Status, active, last_finished, last_pull
 from hal0app.core.reasons import Reason
 from hal0app.core.residency import NOTHING_SEEN, Link, Observation, Resident
 from hal0app.core.slot import UP, Broken, Facts, Record, State, Verdict, advance, derive
@@ -91,9 +91,10 @@ def _facts(
     ended = last_finished(operations, model)
     resident = observation.resident(model)
     known = observation.fresh and not (ended and ended.finished and ended.finished.tick > observation.taken.tick)
-    last = last_finished([one for one in operations if one.kind in JUDGING], model)
+    last = last_finished([one for one in operations if one.kind in JUDGING or one.completed], model)
     loop = next((one for one in evidence if one.model == model and one.kind == "crash_loop"), None)
-    facts = Facts(slot, record, known, resident, active(operations, model, now), last, crash_loop=loop)
+    acting, pull = active(operations, model, now), _pull(model, operations, last, now)
+    facts = Facts(slot, record, known, resident, acting, last, crash_loop=loop, pull=pull)
     if not known or resident is not None or model is None or record.model != model:
         return facts
     if record.state in UP:
@@ -101,6 +102,19 @@ def _facts(
     if record.reason is Reason.EVICTED:
         return replace(facts, departure=_learnt_later(model, record, operations))
     return facts
+
+
+def _pull(model: str | None, operations: Sequence[Operation], last: Operation | None, now: Moment) -> Operation | None:
+    """The model's latest download: under way, or failed and since then neither loaded nor cleared."""
+    pull = last_pull(operations, model)
+    if pull is None or pull.running:
+        return pull if pull is not None and pull.alive(now) else None
+    overtaken = last is not None and last.status is Status.DONE and _ended(last) >= _ended(pull)
+    return None if overtaken else pull
+
+
+def _ended(operation: Operation) -> float:
+    return operation.finished.tick if operation.finished else operation.started.tick
 
 
 def _departure(

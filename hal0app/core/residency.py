@@ -13,13 +13,21 @@ from hal0app.core.clock import NEVER, Moment
 
 UNLIMITED = -1
 
+Address = tuple[str, int | None]  # backend URL and process id
+
 
 class Link(StrEnum):
     """How lemond answered one observation."""
 
     UP = "up"  # /live and /v1/health answered: the residency is known
     BUSY = "busy"  # /live answered, health did not in time: it loads, drains or hangs; the residency is unknown
-    DOWN = "down"  # nothing answered
+    SILENT = "silent"  # somebody is there, but /live gave no good answer in time: it hangs or is overloaded
+    DOWN = "down"  # the connection was refused: nobody is there
+
+    @property
+    def answers(self) -> bool:
+        """Whether lemond says anything at all."""
+        return self in {Link.UP, Link.BUSY}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Resident:
     args: str = field(default="", compare=False)  # llama.cpp's options, as lemond merged them
 
     @property
-    def address(self) -> tuple[str, int | None]:
+    def address(self) -> Address:
         """What tells this loading of the model from an earlier one."""
         return (self.backend_url, self.pid)
 
@@ -58,7 +66,6 @@ class Observation:
     version: str | None = None
     engine: str | None = None  # "hal0-embedded" when it is the trial engine
     boot: str | None = None  # what changes when lemond is started anew, where the host can tell
-    refused: bool = field(default=False, compare=False)  # DOWN, and nobody listens: it was not merely slow
 
     @property
     def fresh(self) -> bool:
@@ -106,12 +113,17 @@ def _resident(row: Mapping[str, Any]) -> Resident:
         busy=bool(row.get("is_busy")),
         recipe=row.get("recipe", ""),
         device=row.get("device", ""),
-        ctx_size=options.get("ctx_size"),
+        ctx_size=_tokens(options.get("ctx_size")),
         last_use=row.get("last_use") or 0,
         backend=options.get(f"{row.get('recipe', '')}_backend") or "",
         program=_program(row.get("launch_command") or []),
         args=str(options.get("llamacpp_args") or ""),
     )
+
+
+def _tokens(told: Any) -> int | None:
+    """A context; lemond says -1 for one that it chooses itself."""
+    return told if isinstance(told, int) and told > 0 else None
 
 
 def _program(command: list[str]) -> str:

@@ -11,6 +11,13 @@ from hal0app.core.journal import Entry
 from hal0app.core.reconcile import Past, Recorded, Slot, Transition, reconcile
 from hal0app.core.residency import Link, Observation
 
+UNREADABLE = "system.slots"  # the kind of the finding and of its journal entry
+
+
+def unreadable(problem: OSError) -> str:
+    """What to tell when the slot files cannot be listed."""
+    return f"the slot files cannot be read ({problem}): the last known slots stay in force and nothing is forgotten"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -27,8 +34,13 @@ class Outcome:
         return not (self.transitions or self.entries or self.residency or self.link or self.forgotten)
 
 
-def settle(slots: Sequence[Slot], past: Past, seen: Observation, now: Moment, source: str) -> Outcome:
-    """Reconcile the records with `seen`. An observation older than the stored residency changes nothing."""
+def settle(
+    slots: Sequence[Slot], past: Past, seen: Observation, now: Moment, source: str, complete: bool = True
+) -> Outcome:
+    """Reconcile the records with `seen`. An observation older than the stored residency changes nothing.
+
+    Unless `slots` are `complete`, no record is forgotten: it may belong to one that could not be read.
+    """
     recorded = past.recorded
     if seen.taken.tick < recorded.residency.taken.tick:
         return Outcome()
@@ -38,13 +50,19 @@ def settle(slots: Sequence[Slot], past: Past, seen: Observation, now: Moment, so
         entries=(*journal.of_link(recorded, seen, source), *journal.of_transitions(transitions, now.wall, source)),
         residency=seen if _news(recorded, seen) else None,
         link=_link(recorded.link, seen.link),
-        forgotten=tuple(set(recorded.records) - {slot.name for slot in slots}),
+        forgotten=tuple(set(recorded.records) - {slot.name for slot in slots}) if complete else (),
     )
 
 
+WORSE = (Link.UP, Link.BUSY, Link.SILENT, Link.DOWN)
+
+
 def _link(before: Link, now: Link) -> Link | None:
-    """The link to store, if it is another: silence right after an absence leaves the absence, which is evidence."""
-    return None if now is before or (before is Link.DOWN and now is Link.BUSY) else now
+    """The link to store, if it is another. Until lemond tells its residency it only gets worse: silence right after an
+    absence leaves the absence, which is evidence, and a silence that wavers keeps its beginning."""
+    if now is Link.UP:
+        return None if before is Link.UP else now
+    return now if WORSE.index(now) > WORSE.index(before) else None
 
 
 def _news(recorded: Recorded, seen: Observation) -> bool:

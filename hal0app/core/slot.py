@@ -58,11 +58,14 @@ BLAMELESS = frozenset(
 )
 
 
+NOT_HERE = (S.OFFLINE, Reason.NOT_DOWNLOADED)
+
 # What the preflight refuses never reached lemond: a request may ask again, and is told the same or served.
 FAILURES: dict[str, tuple[State, Reason]] = {
-    "model.unknown": (S.OFFLINE, Reason.NOT_DOWNLOADED),
-    "model.not_downloaded": (S.OFFLINE, Reason.NOT_DOWNLOADED),
+    "model.unknown": NOT_HERE,
+    "model.not_downloaded": NOT_HERE,
     "model.corrupt": (S.ERROR, Reason.REFUSED),
+    "model.quarantined": (S.ERROR, Reason.REFUSED),
     "model.type_mismatch": (S.ERROR, Reason.REFUSED),
     "model.context_exceeded": (S.ERROR, Reason.REFUSED),
     "backend.not_installed": (S.ERROR, Reason.REFUSED),
@@ -120,6 +123,7 @@ class Facts:
     last: Operation | None = None  # the latest finished operation on it
     departure: Verdict | None = None  # why it left, if it did
     crash_loop: Evidence | None = None  # it crashed too often before it could answer
+    pull: Operation | None = None  # lemond's download of it, under way or the latest that nothing has overtaken
 
     @property
     def failed(self) -> Operation | None:
@@ -129,6 +133,17 @@ class Facts:
             return None
         blamed = last.status is Status.FAILED and last.error_code not in BLAMELESS
         return last if blamed and last.options == options_key(self.slot) else None
+
+    @property
+    def here(self) -> bool:
+        """Whether the slot was last known to have its model loaded or about to be."""
+        return self.record.state in UP and self.record.model == _model(self)
+
+    @property
+    def unpulled(self) -> bool:
+        """Whether a download of it failed, and no more is known against it than that it is not here."""
+        failed = self.failed is not None and FAILURES.get(self.failed.error_code or "") != NOT_HERE
+        return self.pull is not None and self.pull.status is Status.FAILED and not failed
 
     @property
     def latched(self) -> Evidence | None:
@@ -186,6 +201,14 @@ def _failure(facts: Facts) -> Verdict:
     return _verdict(state, reason, model=_model(facts), cause=cause)
 
 
+def _pulling(facts: Facts) -> Verdict:
+    return Verdict(S.PULLING, message=f"downloading {_model(facts)}")
+
+
+def _unpulled(facts: Facts) -> Verdict:
+    return _verdict(*NOT_HERE, cause=facts.pull.error_message if facts.pull else "")
+
+
 def _looping(facts: Facts) -> Verdict:
     told = facts.latched.data if facts.latched else {}
     words = {key: told.get(key, "") for key in ("count", "minutes", "log")}
@@ -227,8 +250,10 @@ RULES: tuple[Rule, ...] = (
     Rule("lemond is silent", _nothing_new, _same),
     Rule("lemond is silent about a new definition", lambda f: not f.known, _still_offline),
     Rule("it is resident", lambda f: f.resident is not None, lambda f: Verdict(S.READY)),
+    Rule("it is being downloaded", lambda f: f.pull is not None and f.pull.running and not f.here, _pulling),
+    Rule("its download failed", lambda f: f.unpulled and not f.here, _unpulled),
     Rule("its last load failed", lambda f: f.failed is not None, _failure),
-    Rule("it was up and is gone", lambda f: f.record.state in UP and f.record.model == _model(f), _gone),
+    Rule("it was up and is gone", lambda f: f.here, _gone),
     Rule("it is offline", lambda f: True, _still_offline),
 )
 

@@ -28,6 +28,7 @@ CONFIRM_S = 10.0
 LOOK_S = 2.0
 NAP_S = 1.0  # as often as there is a new look at lemond
 PATIENCE = 0.25  # the part of its wait that a request gives way; the rest is for the drain and the load
+SPEAKING = ("crashed", "wiped", "crash_loop")  # the kinds of evidence that a person may want forgotten
 
 
 class Acts:
@@ -96,7 +97,7 @@ class Acts:
             "model": name,
             "loaded": seen.resident(name) is not None,
             "leaves": [one.model for one in leaving if one.model != name],
-            "memory": self._preflight.estimate(name, slot, seen, leaving),
+            **self._preflight.estimate(name, slot, seen, leaving),
             "refusal": refusal and {"code": refusal.code, "message": refusal.message, "details": refusal.details},
         }
 
@@ -149,7 +150,8 @@ class Acts:
                 seen = self._look(errand)
             seen = self._make_room(model, seen, errand)
             with self._turn.take(errand.check):
-                self._load(model, slot, self._before(model, slot, seen, errand), result)
+                model, seen = self._before(model, slot, seen, errand)
+                self._load(model, slot, seen, result)
         resident = self._look(CONFIRM).resident(name)  # after the load, so that its slots are recorded as ready
         if resident is not None:
             self._preflight.learn(model, slot, resident)
@@ -183,21 +185,26 @@ class Acts:
         asked = slot is not None and cause.reason == "operator"
         return asked and slot is not None and loaded.differs(slot, there, self._observer.snapshot.operations)
 
-    def _before(self, model: Model, slot: SlotConfig | None, seen: Observation, errand: Errand) -> Observation:
+    def _before(
+        self, model: Model, slot: SlotConfig | None, seen: Observation, errand: Errand
+    ) -> tuple[Model, Observation]:
         """What is there right before the call; where another act has called since `seen`, all is asked again."""
         if seen.taken.tick > self._turn.ended.tick:
-            return seen
+            return model, seen
         seen = self._look(errand)
-        self.preflight(model.id, slot, seen)
-        return seen
+        return self.preflight(model.id, slot, seen), seen
 
     def _load(self, model: Model, slot: SlotConfig | None, before: Observation, result: dict[str, Any]) -> None:
         body = load_request(model, slot, self._catalogue.installed_backends(model.recipe))
+        if "ctx_size" in body:
+            result["ctx_size"] = body["ctx_size"]
         started = self._clock()
         try:
             self._lemonade.load(body)
         except Hal0Error as problem:
-            raise self._load_failed(model, before, problem, result) from problem
+            failure = self._load_failed(model, before, problem, result)
+            self._preflight.blame(model, slot, failure.code, problem.message)
+            raise failure from problem
         result["load_ms"] = round((self._clock().tick - started.tick) * 1000)
 
     def _load_failed(self, model: Model, before: Observation, problem: Hal0Error, result: dict[str, Any]) -> Hal0Error:
@@ -265,7 +272,8 @@ class Acts:
     def clear(self, name: str, slot: str, cause: Cause) -> None:
         """Record that a person wants the model's failures forgotten."""
         with self._operations.under_way(new_id(), Kind.CLEAR, name, None, cause, slot):
-            self._store.forget_evidence(name)
+            self._store.forget_evidence(name, *SPEAKING)
+            self._preflight.forgive(name)
 
     # -- observing
 
@@ -290,4 +298,4 @@ CONFIRM = Errand(Cause(), CONFIRM_S)
 
 
 def _absent(snapshot: Snapshot) -> bool:
-    return snapshot.seen.link is snapshot.seen.link.DOWN and snapshot.seen.refused
+    return snapshot.seen.link is snapshot.seen.link.DOWN

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.download import Download, read_download, told_end
 from hal0app.core.journal import Entry
+from hal0app.core.operation import Cause, Kind, Operation, Status
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.ports import Library, States
@@ -21,6 +24,7 @@ from hal0app.services.ports import Library, States
 log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+HEARTBEAT_S = 5.0
 Start = Callable[[], Mapping[str, Any]]
 
 
@@ -33,6 +37,7 @@ class Downloads:
         self._library, self._catalogue, self._store, self._clock = library, catalogue, store, clock
         self._period_s = period_s
         self._followed: dict[str, Download] = {}
+        self._pulls: dict[str, Operation] = {}
         self._starts: dict[str, Start] = {}
         self._news = threading.Event()
         self._stopping = False
@@ -47,7 +52,7 @@ class Downloads:
         begun = read_download({"id": id_, "running": True, **row})
         self._starts[begun.id] = start
         self._tell(begun, "info", f"the download of {begun.name} started", agent)
-        self._followed[begun.id] = begun
+        self._follow(begun, agent)
         self._news.set()
         return begun
 
@@ -103,16 +108,51 @@ class Downloads:
             log.exception("lemond's downloads could not be read")
             return
         if adopt:
-            self._followed.update({one.id: one for one in listed.values() if one.running})
+            for one in listed.values():
+                if one.running:
+                    self._follow(one)
         for id_, known in list(self._followed.items()):
             now = listed.get(id_)
             if now is None or not now.running:
                 self._ended(now or known, listed=now is not None)
+            else:
+                self._beat(id_)
 
     def _ended(self, one: Download, listed: bool) -> None:
         self._followed.pop(one.id, None)
         self._catalogue.forget()
-        self._tell(one, *told_end(one, listed))
+        level, message = told_end(one, listed)
+        self._record_end(one, listed, message)
+        self._tell(one, level, message)
+
+    # -- what slots see of it
+
+    def _follow(self, one: Download, agent: str | None = None) -> None:
+        """Follow it, with an operation in the store for as long: so every process knows which models are pulled."""
+        self._followed[one.id] = one
+        if one.type != "model" or one.id in self._pulls:
+            return
+        now = self._clock()
+        id_, cause = uuid.uuid4().hex[:16], Cause("pull", agent or "")
+        pull = Operation(id_, Kind.PULL, one.name, None, cause, now, heartbeat=now, owner="api")
+        self._pulls[one.id] = pull
+        self._store.save_operation(pull)
+
+    def _beat(self, id_: str) -> None:
+        pull, now = self._pulls.get(id_), self._clock()
+        if pull is not None and pull.heartbeat is not None and now.tick - pull.heartbeat.tick >= HEARTBEAT_S:
+            self._pulls[id_] = replace(pull, heartbeat=now)
+            self._store.heartbeat(pull.id, now)
+
+    def _record_end(self, one: Download, listed: bool, message: str) -> None:
+        pull = self._pulls.pop(one.id, None)
+        if pull is None:
+            return
+        now, failed = self._clock(), listed and one.status == "error"
+        ended = replace(pull, status=Status.DONE, finished=now, result={"status": one.status if listed else "unknown"})
+        if failed:
+            ended = replace(ended, status=Status.FAILED, error_code="model.pull_failed", error_message=message)
+        self._store.save_operation(ended)
 
     def _tell(self, one: Download, level: str, message: str, agent: str | None = None) -> None:
         model = one.name if one.type == "model" else None

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.config_drift import differences
 from hal0app.core.journal import Entry
+from hal0app.core.operation import Kind
 from hal0app.core.reconcile import Past
 from hal0app.core.residency import Link, Observation
-from hal0app.core.settlement import settle
+from hal0app.core.settlement import UNREADABLE, settle, unreadable
 from hal0app.core.watchdog import Sight
 
 if TYPE_CHECKING:  # `hal0 drift` starts every ten seconds, and the protocols are a tenth of its start
+    from hal0app.core.slot import Broken
+    from hal0app.core.slot_config import SlotConfig
     from hal0app.services.ports import Looks, SlotFolder, States
     from hal0app.services.watchdog import Watchdog
 
@@ -55,25 +58,35 @@ def check(
     """Run once. Without a `watchdog` a lemond that hangs is left alone."""
     now = clock()
     past = store.past(now)
-    explained = any(one.alive(now) for one in past.operations)
+    explained = any(one.alive(now) and one.kind is not Kind.PULL for one in past.operations)
     overdue = watchdog is not None and not explained and watchdog.overdue(now)
     seen = probe.look() if overdue or _may_read_health(past, explained, now) else _live_only(probe, now)
-    definitions = slots.all()
-    outcome = store.settle(lambda before: settle(definitions, before, seen, clock(), "drift"), clock())
+    definitions, problem = _read(slots)
+    complete = problem is None
+    outcome = store.settle(lambda before: settle(definitions, before, seen, clock(), "drift", complete), clock())
     config = probe.config() if seen.fresh and (want or watchdog) else None
-    entries = [*outcome.entries, *_config_drift(store, clock, want, config)]
+    found = {"slots": problem} if problem else {}
+    entries = [*outcome.entries, *store.keep_findings(UNREADABLE, found, clock(), "drift")]
+    entries += _config_drift(store, clock, want, config)
     if watchdog is not None:
         entries += watchdog.look(Sight(past.recorded, seen, config, explained, now))
     return Report(entries, seen.link, explained and seen.link is Link.BUSY)
+
+
+def _read(slots: SlotFolder) -> tuple[Sequence[SlotConfig | Broken], str | None]:
+    """The slots, and why they could not be read."""
+    try:
+        return slots.all(), None
+    except OSError as problem:
+        return (), unreadable(problem)
 
 
 def _may_read_health(past: Past, explained: bool, now: Moment) -> bool:
     """Whether to ask for health: a silent lemond is asked again after ever longer pauses, for each try may cost it
     a thread until it speaks (lemond-observed.md, surprise 1)."""
     recorded = past.recorded
-    if explained:
-        return recorded.link is not Link.BUSY
-    return recorded.link is not Link.BUSY or due(now.wall - recorded.link_since)
+    quiet = recorded.link in {Link.BUSY, Link.SILENT}
+    return not quiet or (not explained and due(now.wall - recorded.link_since))
 
 
 def due(silent_s: float) -> bool:
@@ -87,7 +100,7 @@ def due(silent_s: float) -> bool:
 
 
 def _live_only(probe: Looks, now: Moment) -> Observation:
-    return Observation(now, Link.BUSY if probe.live() else Link.DOWN)
+    return Observation(now, probe.ping())
 
 
 def _config_drift(

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 
 from hal0app.core.clock import Clock
 from hal0app.core.journal import Entry
-from hal0app.core.keeping import IdleUnload, Pin, Restore, Task, Use, by_priority, tasks, vanished
+from hal0app.core.keeping import Facts, IdleUnload, Pin, Restore, Task, Unpin, Use, by_priority, tasks, vanished
 from hal0app.core.lemond_log import Wipe
+from hal0app.core.operation import Kind
+from hal0app.core.quarantine import FOREIGN
 from hal0app.core.residency import Link
-from hal0app.core.slot import State
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Control, Want
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.pins import Pins
 from hal0app.services.ports import Lemonade, States
+from hal0app.services.quarantines import Quarantines
+from hal0app.services.rests import Rests
 from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
 
@@ -27,7 +31,6 @@ log = logging.getLogger(__name__)
 RESTORE_WAIT_S = 900.0
 FAILURES_IN_A_ROW = 2
 SAME_WIPE_S = 60.0
-PAUSE_AFTER_FAILURE_S = 60.0
 MASS = 2
 
 
@@ -56,14 +59,16 @@ class Keeper:
         clock: Clock,
         witness: Witness,
         wanted: Wanted,
+        quarantines: Quarantines,
     ) -> None:
         self._observer, self._control, self._leases = observer, control, leases
         self._lemonade, self._store, self._clock, self._witness = lemonade, store, clock, witness
-        self._wanted = wanted
+        self._wanted, self._quarantines = wanted, quarantines
+        self._started = clock().tick
+        self._pins, self._rests = Pins(store, clock), Rests()
         self._wipes: deque[Wipe] = deque()
         self._news = threading.Event()
         self._stopping = False
-        self._not_before: dict[Task, float] = {}
         self._recent: list[_Told] = []
         self._seen = observer.snapshot.seen
 
@@ -88,15 +93,35 @@ class Keeper:
         self._wipes.append(wipe)
         self._news.set()
 
+    def heard(self, wipe: Wipe) -> None:
+        """As `wiped`, told by lemond's log. What somebody else could not load is nothing for hal0 to try at once."""
+        if wipe.trigger is not None and not wipe.loaded and not self._is_ours(wipe.trigger):
+            self._quarantines.add(wipe.trigger, wipe.cause, FOREIGN)
+        self.wiped(wipe)
+
+    def _is_ours(self, model: str) -> bool:
+        """Whether hal0 tries to load the model now, or did a moment ago and knows of the failure."""
+        now = self._clock()
+        known = self._quarantines.of(model)
+        counted = known is not None and known.options != FOREIGN and now.tick - known.last.tick < SAME_WIPE_S
+        loads = [one for one in self._store.past(now).operations if one.model == model and one.kind is Kind.LOAD]
+        return counted or any(one.alive(now) for one in loads)
+
     def _work(self) -> None:
         self._wanted.put_right()
         while self._wipes and not self._stopping:
             self._recover(self._wipes.popleft())
         snapshot = self._observer.snapshot
-        now = self._clock()
-        self._forgive(snapshot)
-        for task in tasks(snapshot.configs, snapshot.records, snapshot.seen, self._use, now.tick, now.wall):
+        self._rests.forgive(snapshot)
+        self._quarantines.forgive(snapshot)
+        self._pins.write()
+        for task in tasks(self._facts(snapshot)):
             self._try(task)
+
+    def _facts(self, snapshot: Snapshot) -> Facts:
+        now = self._clock()
+        pins = {} if snapshot.problem else self._pins.own  # a slot that cannot be read may still want its pin
+        return Facts(snapshot.configs, snapshot.records, snapshot.seen, self._use, now, self._started, pins)
 
     def _use(self, model: str) -> Use:
         leases = self._leases
@@ -104,33 +129,38 @@ class Keeper:
 
     # -- tasks
 
-    def _try(self, task: Task) -> None:
-        """Carry out one task; after a failure the same one rests for a minute."""
-        tick = self._clock().tick
-        if self._not_before.get(task, tick) > tick or self._stopping:
-            return
+    def _try(self, task: Task) -> bool:
+        """Whether one task was carried out; after a failure it rests, and a model in quarantine is not restored."""
+        if self._stopping or not self._rests.over(task, self._clock().tick) or self._held(task):
+            return False
         try:
-            self._carry_out(task)
+            done = self._carry_out(task)
         except Hal0Error as problem:
-            self._not_before[task] = tick + PAUSE_AFTER_FAILURE_S
+            self._rests.failed(task, self._clock().tick)
             log.warning("%s: %s", task, problem)
+            return False
+        self._rests.done(task)
+        return done
 
-    def _forgive(self, snapshot: Snapshot) -> None:
-        """A slot that has been ready since its restore failed need not rest when it is lost again."""
-        ready = {name for name, record in snapshot.records.items() if record.state is State.READY}
-        for task in list(self._not_before):
-            if isinstance(task, Restore) and task.slot.name in ready:
-                del self._not_before[task]
+    def _held(self, task: Task) -> bool:
+        return isinstance(task, Restore) and self._quarantines.refusal(task.slot.model or "", task.slot) is not None
 
-    def _carry_out(self, task: Task) -> None:
+    def _carry_out(self, task: Task) -> bool:
+        """Whether it ended in time."""
         match task:
             case Restore(slot):
-                self._control.restore(_want(slot)).wait(RESTORE_WAIT_S)
+                return self._control.restore(_want(slot)).wait(RESTORE_WAIT_S)
             case IdleUnload(slot, minutes):
-                self._control.unload_idle(_want(slot), minutes).wait(RESTORE_WAIT_S)
+                return self._control.unload_idle(_want(slot), minutes).wait(RESTORE_WAIT_S)
             case Pin(model, pinned):
                 self._lemonade.pin(model, pinned)
-                self._observer.poke()
+            case Unpin(model):
+                self._lemonade.pin(model, pinned=False)
+                message = f"the pin of {model} was taken back, for no enabled slot has it any more"
+                told = Entry(self._clock().wall, "model.unpin", message, source="keeper", model=model)
+                self._store.write_journal([told])
+        self._observer.poke()
+        return True
 
     # -- wipes
 
@@ -149,7 +179,7 @@ class Keeper:
         for slot in slots:
             if in_a_row == FAILURES_IN_A_ROW:
                 break
-            came_back = self._came_back(slot)
+            came_back = self._try(Restore(slot))
             (restored if came_back else failed).append(slot.name)
             in_a_row = 0 if came_back else in_a_row + 1
         back = {slot.model for slot in slots if slot.name in restored}
@@ -161,13 +191,6 @@ class Keeper:
         tick = self._clock().tick
         self._recent = [one for one in self._recent if tick - one.tick < SAME_WIPE_S]
         return any(one.may_be(wipe) and lost <= one.missing for one in self._recent)
-
-    def _came_back(self, slot: SlotConfig) -> bool:
-        try:
-            return self._control.restore(_want(slot)).wait(RESTORE_WAIT_S)
-        except Hal0Error as problem:
-            log.warning("slot %s could not be restored: %s", slot.name, problem)
-            return False
 
     def _tell(self, wipe: Wipe, restored: list[str], failed: list[str], given_up: list[str]) -> None:
         now = self._clock()
@@ -192,6 +215,7 @@ class Keeper:
         if snapshot.seen.fresh or snapshot.seen.link is Link.DOWN:
             self._seen = snapshot.seen
         self._wanted.notice(snapshot.seen)
+        self._pins.notice(snapshot.configs, snapshot.seen)
         self._news.set()
 
 

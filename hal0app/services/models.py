@@ -12,7 +12,8 @@ from hal0app.core.clock import Clock
 from hal0app.core.download import Download
 from hal0app.core.journal import Entry
 from hal0app.core.model import Model, read_model
-from hal0app.core.residency import Link, Resident
+from hal0app.core.quarantine import Quarantine
+from hal0app.core.residency import Resident
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
@@ -20,6 +21,7 @@ from hal0app.services.control import Control, Want
 from hal0app.services.downloads import Downloads
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Library, States
+from hal0app.services.quarantines import Quarantines
 
 UNLOAD_S = 900.0
 PULL_FIELDS = ("model_name", "checkpoint", "recipe")
@@ -32,9 +34,10 @@ class ModelView:
     model: Model
     slots: tuple[str, ...] = ()
     resident: Resident | None = None
+    quarantine: Quarantine | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The model as `/api/models` shows it; `size_gb` null = Lemonade does not say."""
+        """The model as `/api/models` shows it; null: Lemonade does not say, or it has none."""
         model = self.model
         return {
             "id": model.id,
@@ -50,6 +53,7 @@ class ModelView:
             "resident": self.resident is not None,
             "pinned": bool(self.resident and self.resident.pinned),
             "slots": list(self.slots),
+            "quarantine": self.quarantine and self.quarantine.as_json(),
         }
 
 
@@ -65,16 +69,17 @@ class Models:
         downloads: Downloads,
         store: States,
         clock: Clock,
+        quarantines: Quarantines,
     ) -> None:
         self._library, self._catalogue, self._observer = library, catalogue, observer
         self._control, self._downloads = control, downloads
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._quarantines = store, clock, quarantines
 
     def all(self) -> list[ModelView]:
         """Every downloaded model, and those that slots name without their being here. Raises LemonadeError."""
         snapshot = self._observer.snapshot
         known = {model.id: model for model in self._catalogue.models()}
-        if not known and snapshot.seen.link is Link.DOWN:
+        if not known and not snapshot.seen.link.answers:
             raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
         for slot in snapshot.configs:
             if slot.model is not None and slot.model not in known:
@@ -83,7 +88,13 @@ class Models:
 
     def _view(self, model: Model, snapshot: Snapshot) -> ModelView:
         slots = tuple(slot.name for slot in snapshot.configs if slot.model == model.id)
-        return ModelView(model, slots, snapshot.residency.resident(model.id))
+        return ModelView(model, slots, snapshot.residency.resident(model.id), self._quarantines.of(model.id))
+
+    def clear(self, name: str, who: str) -> None:
+        """Forget that the model could not be loaded, so that it may be tried again. Raises `model.unknown`."""
+        if self._quarantines.of(name) is None:
+            self._find(name)
+        self._control.clear(Want(name), who)
 
     # -- delete
 

@@ -14,7 +14,7 @@ from hal0app.core.clock import Clock, Moment
 from hal0app.core.operation import Operation
 from hal0app.core.reconcile import Past, Slot
 from hal0app.core.residency import NOTHING_SEEN, Observation
-from hal0app.core.settlement import Outcome, settle
+from hal0app.core.settlement import UNREADABLE, Outcome, settle, unreadable
 from hal0app.core.slot import Record
 from hal0app.core.slot_config import SlotConfig
 from hal0app.services.ports import Looks, SlotFolder, States
@@ -33,6 +33,7 @@ class Snapshot:
     slots: tuple[Slot, ...] = ()
     records: Mapping[str, Record] = field(default_factory=dict)
     operations: tuple[Operation, ...] = ()
+    problem: str | None = None  # why the slot files cannot be read: then `slots` are the last known ones
 
     @property
     def configs(self) -> list[SlotConfig]:
@@ -61,6 +62,7 @@ class Observer:
         self._poked = threading.Event()
         self._stop = threading.Event()
         self._listeners: list[Callable[[Snapshot], None]] = []
+        self._told: str | None = ""  # the problem with the files that is a finding now; at the start, not known
 
     @property
     def snapshot(self) -> Snapshot:
@@ -101,25 +103,39 @@ class Observer:
         """Look, settle and publish."""
         with self._stepping:
             seen = self._probe.look()
-            slots = tuple(self._slots.all())
+            slots, problem = self._read()
             now = self._clock()
 
             def decide(past: Past) -> Outcome:
                 self._past = past
-                return settle(slots, past, seen, now, self._source)
+                return settle(slots, past, seen, now, self._source, complete=problem is None)
 
             try:
                 outcome = self._store.settle(decide, now)
+                self._find(problem, now)
             except Exception:
                 log.exception("the store cannot be used; states are told from memory")
                 outcome = decide(self._past)
-            return self._publish(seen, slots, self._past, outcome)
+            return self._publish(seen, slots, outcome, problem)
 
-    def _publish(self, seen: Observation, slots: tuple[Slot, ...], past: Past, outcome: Outcome) -> Snapshot:
+    def _read(self) -> tuple[tuple[Slot, ...], str | None]:
+        """The slots, and what is wrong when they are not those of the files."""
+        try:
+            return tuple(self._slots.all()), None
+        except OSError as problem:
+            return self._snapshot.slots, unreadable(problem)
+
+    def _find(self, problem: str | None, now: Moment) -> None:
+        if problem != self._told:
+            self._store.keep_findings(UNREADABLE, {"slots": problem} if problem else {}, now, self._source)
+            self._told = problem
+
+    def _publish(self, seen: Observation, slots: tuple[Slot, ...], outcome: Outcome, problem: str | None) -> Snapshot:
+        past = self._past
         records = {**past.recorded.records, **{one.slot: one.after for one in outcome.transitions}}
         known = seen if seen.fresh else self._snapshot.residency
         with self._published:
-            self._snapshot = Snapshot(seen, known, slots, records, past.operations)
+            self._snapshot = Snapshot(seen, known, slots, records, past.operations, problem)
             self._published.notify_all()
         for listener in self._listeners:
             listener(self._snapshot)

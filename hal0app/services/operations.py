@@ -61,7 +61,8 @@ class Operations:
         begun = self._begun(id_, Kind.LOAD, model, slot, cause)
         last = last_finished(self._observer.snapshot.operations, model)
         same = last is not None and (last.error_code, last.options) == (refusal.code, begun.options)
-        if not same and refusal.code not in BLAMELESS:
+        kept_out = slot is None and refusal.code == "model.quarantined"  # the load that failed is the one to remember
+        if not (same or kept_out or refusal.code in BLAMELESS):
             self._end(begun, Status.FAILED, {}, refusal)
 
     def _begun(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hal0app.core import memory, npu
@@ -14,11 +14,12 @@ from hal0app.core.model import BACKENDS, Model
 from hal0app.core.model_file import ModelFile
 from hal0app.core.preflight import Facts, refusal
 from hal0app.core.residency import Observation, Resident
-from hal0app.core.slot import options_key
+from hal0app.core.slot import BLAMELESS, options_key
 from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.ports import LlamaOptions, MemorySource, MemoryUse, ModelFiles, Recipes
+from hal0app.services.quarantines import Quarantines
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,10 @@ UNKNOWN = Sources()
 class Preflight:
     """Called by the jobs of `Control`; those of different pools may ask at once."""
 
-    def __init__(self, catalogue: Catalogue, sources: Sources = UNKNOWN) -> None:
-        self._catalogue, self._sources = catalogue, sources
+    def __init__(
+        self, catalogue: Catalogue, sources: Sources = UNKNOWN, quarantines: Quarantines | None = None
+    ) -> None:
+        self._catalogue, self._sources, self._quarantines = catalogue, sources, quarantines
         self._programs: dict[str, str] = {}
 
     def check(
@@ -83,16 +86,17 @@ class Preflight:
         slot: SlotConfig | None,
         seen: Observation,
         leaving: Sequence[Resident],
-        quarantined: str | None = None,
     ) -> Model:
         """The model, if loading it can be tried once `leaving` are gone; lemond is left alone.
 
-        Raises what `core.preflight` finds, or LemonadeError when lemond does not tell whether it knows the model.
+        Its `ctx_size` is what a load for `slot` asks for. Raises what `core.preflight` finds, or LemonadeError when
+        lemond does not tell whether it knows the model.
         """
         model = self._catalogue.find(name)
-        facts = Facts(name, model, slot, quarantined=quarantined)
+        facts = Facts(name, model, slot)
         if model is not None and model.downloaded:
-            facts = self._facts(model, slot, seen, leaving, quarantined)
+            model = replace(model, ctx_size=self._ctx_size(model, slot, self._file(model), leaving))
+            facts = self._facts(model, slot, seen, leaving)
         problem = refusal(facts)
         if problem is not None:
             raise problem
@@ -102,17 +106,33 @@ class Preflight:
     def estimate(
         self, name: str, slot: SlotConfig | None, seen: Observation, leaving: Sequence[Resident]
     ) -> dict[str, Any]:
-        """`needs`, `free`, `would_free` in bytes (null: not known) and `learned`, for a preview of the load."""
+        """For a preview of the load: `ctx_size` (null: left to lemond) and `memory`.
+
+        The latter: `needs`, `free`, `would_free` in bytes (null: not known) and `learned`.
+        """
         model = self._catalogue.find(name)
         if model is None:
-            return memory.NO_ESTIMATE.as_json()
-        return self._estimate(model, slot, self._file(model), leaving).as_json()
+            return {"ctx_size": None, "memory": memory.NO_ESTIMATE.as_json()}
+        file = self._file(model)
+        ctx_size = self._ctx_size(model, slot, file, leaving)
+        return {"ctx_size": ctx_size, "memory": self._estimate(model, slot, file, leaving, ctx_size).as_json()}
 
     def learn(self, model: Model, slot: SlotConfig | None, resident: Resident) -> None:
         """Keep what a fresh load uses, where that can be measured: on the CPU, for a process hal0 may look at."""
         used = self._sources.host.process(resident.pid) if resident.pid and resident.device == "cpu" else None
         if used is not None:
-            self._sources.used.put(model.id, _key(slot, self._file(model)), used.resident)
+            self._sources.used.put(model.id, _key(slot, self._file(model), model.ctx_size), used.resident)
+
+    def blame(self, model: Model, slot: SlotConfig | None, code: str, cause: str) -> None:
+        """Keep a model out that lemond could not load, unless the error `code` says nothing against it."""
+        if self._quarantines is not None and code not in BLAMELESS:
+            options = options_key(slot) if slot else ""
+            self._quarantines.add(model.id, cause, options, slot.name if slot else None)
+
+    def forgive(self, name: str) -> None:
+        """Let the model be tried again."""
+        if self._quarantines is not None:
+            self._quarantines.lift(name)
 
     # -- gathering
 
@@ -122,7 +142,6 @@ class Preflight:
         slot: SlotConfig | None,
         seen: Observation,
         leaving: Sequence[Resident],
-        quarantined: str | None,
     ) -> Facts:
         file = self._file(model)
         return Facts(
@@ -132,9 +151,9 @@ class Preflight:
             file=file,
             backends=self._backends(model.recipe, slot),
             flags=self._flags(model, slot, seen),
-            memory=self._estimate(model, slot, file, leaving),
+            memory=self._estimate(model, slot, file, leaving, model.ctx_size),
             npu_holder=npu.busy(model, seen, leaving),
-            quarantined=quarantined,
+            quarantined=self._quarantines.refusal(model.id, slot) if self._quarantines is not None else None,
         )
 
     def _file(self, model: Model) -> ModelFile | None:
@@ -174,13 +193,35 @@ class Preflight:
 
     # -- memory
 
-    def _estimate(
+    def _ctx_size(
         self, model: Model, slot: SlotConfig | None, file: ModelFile | None, leaving: Sequence[Resident]
+    ) -> int | None:
+        """The slot's context, else the most that fits; None where the model or the memory does not say enough."""
+        if slot is not None and slot.ctx_size is not None:
+            return slot.ctx_size
+        own = _context(model, file)
+        if own is None or file is None or file.header is None:
+            return None
+        if memory.kv_bytes(file.header, memory.shape(slot, own)) is None:
+            return None
+        choices = memory.contexts(own, slot.max_in_flight if slot else 1)
+        verdicts = {one: self._estimate(model, slot, file, leaving, one) for one in choices}
+        if any(one.free is None or one.would_free is None for one in verdicts.values()):
+            return None
+        return next((size for size, one in verdicts.items() if one.roomy), choices[-1])
+
+    def _estimate(
+        self,
+        model: Model,
+        slot: SlotConfig | None,
+        file: ModelFile | None,
+        leaving: Sequence[Resident],
+        ctx_size: int | None,
     ) -> Estimate:
-        learned = self._sources.used.get(model.id, _key(slot, file))
-        own = file.header.context_length if file and file.header else model.context
+        learned = self._sources.used.get(model.id, _key(slot, file, ctx_size))
+        load = memory.shape(slot, _context(model, file), ctx_size)
         return Estimate(
-            needs=learned or memory.needed(file, model.size_gb, memory.shape(slot, own)),
+            needs=learned or memory.needed(file, model.size_gb, load),
             free=memory.free(self._sources.host.host(), slot.device if slot else None),
             would_free=self._released(leaving),
             learned=learned is not None,
@@ -202,6 +243,15 @@ class Preflight:
         return memory.needed(self._file(model), model.size_gb, memory.Shape(one.ctx_size or memory.UNSTATED_CONTEXT))
 
 
-def _key(slot: SlotConfig | None, file: ModelFile | None) -> str:
+def _context(model: Model, file: ModelFile | None) -> int | None:
+    """The model's own context in tokens."""
+    told = file.header.context_length if file and file.header else None
+    return told or model.context
+
+
+def _key(slot: SlotConfig | None, file: ModelFile | None, ctx_size: int | None) -> str:
     """The load options and the file's size: another download of a model is another load."""
-    return f"{options_key(slot) if slot else ''} {file.size if file else ''}"
+    options = options_key(slot) if slot else ""
+    if ctx_size is not None and not (slot and slot.ctx_size):
+        options += f" ctx_size={ctx_size}"
+    return f"{options} {file.size if file else ''}"

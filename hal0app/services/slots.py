@@ -15,6 +15,7 @@ from hal0app.core.reconcile import Slot
 from hal0app.core.residency import Resident
 from hal0app.core.schema import SchemaError
 from hal0app.core.settings import merge
+from hal0app.core.settlement import unreadable
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import NAME, NAME_RULE, SlotConfig, read_slot
 from hal0app.core.vitals import UNKNOWN, Vitals
@@ -23,6 +24,7 @@ from hal0app.services.jobs import Job
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import SlotFolder, States
+from hal0app.services.quarantines import Quarantines
 
 SEEDED = frozenset({"primary", "embed", "rerank", "stt", "tts", "img", "agent", "stt-npu", "embed-npu"})
 IDLE_AFTER_S = 300.0
@@ -99,10 +101,11 @@ class Slots:
         leases: Leases,
         store: States,
         clock: Clock,
+        quarantines: Quarantines,
         ports: Sequence[int] = (),
     ) -> None:
         self._files, self._observer, self._control, self._ports = files, observer, control, ports
-        self._leases, self._store, self._clock = leases, store, clock
+        self._leases, self._store, self._clock, self._quarantines = leases, store, clock, quarantines
         self._writing = threading.Lock()
         self.vitals: Callable[[str, Resident | None], Vitals] = lambda slot, resident: UNKNOWN
 
@@ -159,6 +162,13 @@ class Slots:
 
     # -- definitions
 
+    def _files_now(self) -> list[Slot]:
+        """The slots as the files have them. Raises `system.slots_unreadable`: then nothing is to be written either."""
+        try:
+            return list(self._files.all())
+        except OSError as problem:
+            raise errors.error("system.slots_unreadable", unreadable(problem)) from problem
+
     def create(self, definition: Mapping[str, Any], agent: str | None = None) -> SlotView:
         """Make a new slot, with a port of its own. Raises `slot.invalid`, `slot.exists`, `slot.no_free_port`,
         `slot.port_taken`; nothing is written then."""
@@ -166,6 +176,7 @@ class Slots:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise errors.error("slot.invalid", f"'name' is not a slot name: {NAME_RULE}", param="name")
         with self._writing:
+            self._files_now()
             if self._files.definition(name) is not None:
                 raise errors.error("slot.exists", f"there is a slot '{name}' already; PATCH changes it", param="name")
             given = {key: value for key, value in definition.items() if key != "name" and value is not None}
@@ -202,6 +213,7 @@ class Slots:
         self._tell(name, "deleted", agent)
 
     def _current(self, name: str, if_match: str | None) -> dict[str, Any]:
+        self._files_now()
         current = self._files.definition(name) if NAME.fullmatch(name) else None
         if current is None:
             self.one(name)
@@ -212,7 +224,7 @@ class Slots:
 
     def _write(self, name: str, definition: dict[str, Any], verb: str, agent: str | None) -> None:
         slot = _checked(name, definition)
-        others = [one for one in self._files.all() if isinstance(one, SlotConfig) and one.name != name]
+        others = [one for one in self._files_now() if isinstance(one, SlotConfig) and one.name != name]
         if definition.get("port") == slot_ports.ANY:
             definition = slot_ports.assigned(definition, others, self._ports)
             slot = _checked(name, definition)
@@ -239,11 +251,15 @@ class Slots:
     # -- acts
 
     def load(self, name: str, who: str) -> Job:
-        """Start or join the slot's load. Raises what speaks against it."""
+        """Start or join the slot's load, whatever failed before. Raises what speaks against it."""
         want = self._want(name, "load")
-        if self.one(name).record.state is State.ERROR:
-            self._control.clear(want, who)
+        self._forgive(want, who, failed=self.one(name).record.state is State.ERROR)
         return self._control.load(want, who)
+
+    def _forgive(self, want: Want, who: str, failed: bool) -> None:
+        """A person who wants the model loaded wants it tried."""
+        if failed or self._quarantines.refusal(want.model, want.slot) is not None:
+            self._control.clear(want, who)
 
     def unload(self, name: str, who: str, force: bool = False) -> Job:
         """Start or join the slot's unload; its requests end first.
@@ -257,8 +273,10 @@ class Slots:
         return self._control.unload(want, who, others)
 
     def restart(self, name: str, who: str) -> Job:
-        """Unload and load again."""
-        return self._control.restart(self._want(name, "load"), who)
+        """Unload and load again, whatever failed before."""
+        want = self._want(name, "load")
+        self._forgive(want, who, failed=self.one(name).record.state is State.ERROR)
+        return self._control.restart(want, who)
 
     def clear(self, name: str, who: str) -> SlotView:
         """Forget old failures, so that requests may try the model again."""
@@ -276,9 +294,11 @@ class Slots:
                 f"slot '{name}' is served by the NPU's chat model: swap '{want.slot.name}', or PATCH the slot's model"
             )
             raise errors.error("request.invalid_field", message, param="model")
+        self._files_now()
         changed = _checked(name, {**(self._files.definition(name) or {}), "model": model})
         configs = [one for one in self._observer.snapshot.configs if one.name != name]
         _agree(changed, configs)
+        self._forgive(Want(model, changed), who, failed=False)
         return self._control.swap(
             replace(want, slot=changed), model, who, keep=lambda: self._keep_model(name, model, who)
         )

@@ -55,5 +55,5 @@ def _definition(kind: SlotType, model: str, device: Device | None) -> dict[str, 
 
 def listed(folder: Path) -> list[Seeded]:
     """The slots that are defined now, by name; a broken definition is not among them."""
-    slots = SlotFiles(folder).all()
+    slots = SlotFiles(folder).all() if folder.exists() else []
     return [Seeded(slot.name, slot.type.value, slot.model) for slot in slots if isinstance(slot, SlotConfig)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hal0app.core.residency import Link
 from hal0app.services.observer import Snapshot
 from hal0app.services.slots import SlotView
 from hal0app.web.vocabulary import Button, Face, Shape, Tone, face
@@ -65,7 +64,7 @@ class Summary:
 
 def cards(views: Sequence[SlotView], snapshot: Snapshot) -> tuple[Card, ...]:
     """The cards in the order in which they stand."""
-    down = snapshot.seen.link is Link.DOWN
+    down = not snapshot.seen.link.answers
     faced = [(face(view.state, view.record.reason, down), view) for view in views]
     faced.sort(key=lambda pair: (pair[0].line, pair[1].slot.name))
     return tuple(_card(shown, view, snapshot) for shown, view in faced)
@@ -81,7 +80,7 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot) -> Card:
         tone=shown.tone,
         sentence=shown.sentence(view),
         button=shown.button,
-        blocked=snapshot.seen.link is Link.DOWN,
+        blocked=not snapshot.seen.link.answers,
         model=config.model if config else None,
         type=TYPE_WORDS[config.type] if config else "",
         device=(config and config.device) or (resident and resident.device) or "",
@@ -99,5 +98,5 @@ def summary(shown: Sequence[Card], snapshot: Snapshot) -> Summary:
         slots=len(shown),
         ready=sum(card.tone is Tone.GOOD for card in shown),
         needs_you=tuple(card.name for card in shown if card.tone is Tone.BAD),
-        lemonade_down=snapshot.seen.link is Link.DOWN,
+        lemonade_down=not snapshot.seen.link.answers,
     )

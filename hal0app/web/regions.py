@@ -65,7 +65,7 @@ def lemonade_line(sight: Sight) -> LemonadeLine:
         return LemonadeLine()
     loads = [one.model for one in snapshot.operations if one.running and one.kind is Kind.LOAD]
     return LemonadeLine(
-        state=snapshot.seen.link.value,
+        state="busy" if snapshot.seen.link is Link.BUSY else "down",
         loading=loads[0] if loads else "",
         as_of=round(snapshot.residency.taken.wall) or None,
     )

@@ -65,6 +65,6 @@ def test_a_request_that_arrives_before_the_eviction_was_noticed_is_answered(app:
 def test_twenty_concurrent_chats_on_two_slots_that_displace_each_other_are_all_answered(app: App) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda i: app.chat(("primary", "second")[i % 2], max_tokens=2), range(20)))
-    assert [answer.status_code for answer in answers] == [200] * 20
+    assert [answer.text for answer in answers if answer.status_code != 200] == []
     assert [answer.headers["X-Hal0-Slot"] for answer in answers] == ["primary", "second"] * 10
     assert {answer.json()["model"] for answer in answers} == {"gemma-a", "gemma-b"}

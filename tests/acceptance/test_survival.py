@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.soak import four_over_two
-from tests.support import models
+from tests.support import models, processes
 from tests.support.app import App, hal0
 from tests.support.engines import Engine
 from tests.support.waiting import eventually
@@ -116,7 +116,16 @@ def test_a_frozen_lemond_delays_no_warm_slot_and_makes_none_offline(app: App, ti
     eventually(lambda: agrees(app, tiny), "the states are fresh again")
     assert {name: moves(app, name) for name in SLOTS} == before
     kinds = Counter(one["kind"] for one in app.journal(limit=500))
-    assert (kinds["system.lemond_down"], kinds["lemond.restart"]) == (1, 1)
+    assert (kinds["system.lemond_down"], kinds["system.lemond_up"], kinds["lemond.restart"]) == (1, 1, 0)
+
+
+def test_a_backend_that_died_while_lemond_was_frozen_is_not_blamed_on_a_restart(app: App, tiny: Engine) -> None:
+    pid = tiny.residents()["chat-b"]["pid"]
+    with tiny.frozen():
+        app.wait_for(lambda: app.get("/api/residency").json()["link"] == "silent", "hal0 sees the freeze")
+        processes.kill(pid)
+    app.wait_for(lambda: ("offline", "evicted") in moves(app, "lazy"), "the lazy slot's model is gone")
+    assert app.journal(kind="lemond.restart") == []
 
 
 def test_four_slots_over_two_places_lose_no_request_and_do_not_freeze_lemond(

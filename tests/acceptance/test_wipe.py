@@ -68,6 +68,46 @@ def test_after_a_wipe_every_slot_is_back_with_its_pin_and_the_journal_tells(app:
     assert "failed to start" in data["cause"]
 
 
+def quarantine(app: App, model: str) -> dict[str, object] | None:
+    return next((one["quarantine"] for one in app.get("/api/models").json() if one["id"] == model), None)
+
+
+def test_a_broken_model_without_a_slot_wipes_once_and_is_then_refused(app: App, tiny: Engine) -> None:
+    first = app.chat("unloadable")
+    assert (first.status_code, first.json()["error"]["code"]) == (502, "model.load_failed")
+    app.wait_for(lambda: app.journal(kind="evict.nuclear"), "the wipe is dealt with")
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+
+    second = app.chat("unloadable")
+    assert (second.status_code, second.json()["error"]["code"]) == (409, "model.quarantined"), second.text
+    assert 0 < int(second.headers["Retry-After"]) <= 60
+    assert "POST /api/models/unloadable/clear" in second.json()["error"]["message"]
+    assert pins(tiny) == HOLDING
+    assert {app.slot_is(name, "ready")["evictions"] for name in SLOTS} == {1}
+    assert len(app.journal(kind="evict.nuclear")) == 1
+    known = quarantine(app, "unloadable")
+    assert known is not None
+    assert known["failures"] == 1
+
+    assert app.post("/api/models/unloadable/clear").status_code == 204
+    assert quarantine(app, "unloadable") is None
+    assert app.chat("unloadable").json()["error"]["code"] == "model.load_failed"
+    eventually(lambda: len(app.journal(kind="evict.nuclear")) == 2, "the second wipe is dealt with", within=30)
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+
+
+def test_what_somebody_else_could_not_load_is_not_tried_by_hal0(app: App, tiny: Engine) -> None:
+    failed = requests.post(f"{tiny.url}/v1/load", json={"model_name": "unloadable"}, timeout=120)
+    assert failed.status_code == 500
+    app.wait_for(lambda: quarantine(app, "unloadable"), "the log told of it")
+    app.wait_for(lambda: app.journal(kind="evict.nuclear"), "the wipe is dealt with")
+
+    refused = app.chat("unloadable")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model.quarantined"), refused.text
+    assert pins(tiny) == HOLDING
+    assert len(app.journal(kind="evict.nuclear")) == 1
+
+
 def test_somebody_who_unloads_everything_is_obeyed(app: App, tiny: Engine) -> None:
     requests.post(f"{tiny.url}/v1/unload", json={}, timeout=120).raise_for_status()
     for name in SLOTS:

@@ -11,7 +11,7 @@ from tests.support.app import App
 
 KEYS = {
     *("id", "type", "recipe", "labels", "size_gb", "ctx_size", "checkpoint", "source", "downloaded", "deletable"),
-    *("resident", "pinned", "slots"),
+    *("resident", "pinned", "slots", "quarantine"),
 }
 
 

@@ -26,6 +26,8 @@ from hal0app.services.crashes import Crashes
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
+from hal0app.services.preflight import Preflight
+from hal0app.services.quarantines import Quarantines
 from hal0app.services.slots import Slots
 
 LEMOND = "http://lemond:13305"
@@ -145,13 +147,22 @@ class MemoryStates:
         with self._lock:
             self.evidence[evidence.model, evidence.kind] = evidence
 
-    def forget_evidence(self, model: str) -> None:
+    def proofs(self, kind: str) -> list[Evidence]:
+        return [one for one in list(self.evidence.values()) if one.kind == kind]
+
+    def forget_evidence(self, model: str, *kinds: str) -> None:
         with self._lock:
-            self.evidence = {key: one for key, one in self.evidence.items() if one.model != model}
+            for kind in kinds:
+                self.evidence.pop((model, kind), None)
 
     def keep_findings(self, kind: str, found: Mapping[str, str], now: Moment, source: str) -> list[Entry]:
-        self._findings = [{"kind": kind, "key": key, "text": text, "since": now.wall} for key, text in found.items()]
-        return [Entry(now.wall, kind, text, "warning", source) for text in found.values()]
+        before = {one["key"]: one["text"] for one in self._findings if one["kind"] == kind}
+        others = [one for one in self._findings if one["kind"] != kind]
+        now_found = [{"kind": kind, "key": key, "text": text, "since": now.wall} for key, text in found.items()]
+        self._findings = [*others, *now_found]
+        new = [Entry(now.wall, kind, text, "warning", source) for key, text in found.items() if before.get(key) != text]
+        self.entries += new
+        return new
 
     def findings(self) -> list[dict[str, Any]]:
         return self._findings
@@ -173,6 +184,7 @@ class Folder:
     """Slot definitions in memory."""
 
     def __init__(self, *slots: SlotConfig | Broken) -> None:
+        self.problem: OSError | None = None
         self.slots: dict[str, SlotConfig | Broken] = {one.name: one for one in slots}
         self.definitions: dict[str, dict[str, Any]] = {
             one.name: {"type": str(one.type), **({"model": one.model} if one.model else {})}
@@ -181,6 +193,8 @@ class Folder:
         }
 
     def all(self) -> list[SlotConfig | Broken]:
+        if self.problem is not None:
+            raise self.problem
         return [self.slots[name] for name in sorted(self.slots)]
 
     def put(self, slot: SlotConfig | Broken) -> None:
@@ -213,7 +227,6 @@ class FakeLemond:
         self.held: dict[str, Resident] = {}
         self.capacity: dict[str, int] = {}
         self.link = Link.UP
-        self.refuses = True  # while it is DOWN; else it is merely slow
         self.boot: str | None = None
         self.backends: frozenset[str] | Exception = frozenset({"vulkan", "cpu"})
         self.wanted_config: dict[str, Any] | None = {}
@@ -236,12 +249,12 @@ class FakeLemond:
         taken = self._clock()
         with self._lock:
             if self.link is not Link.UP:
-                return Observation(taken, self.link, refused=self.refuses and self.link is Link.DOWN)
+                return Observation(taken, self.link)
             held = tuple(sorted(self.held.values(), key=lambda one: one.model))
             return Observation(taken, Link.UP, held, dict(self.capacity), boot=self.boot)
 
-    def live(self) -> bool:
-        return self.link is not Link.DOWN
+    def ping(self) -> Link:
+        return Link.BUSY if self.link is Link.UP else self.link
 
     def config(self) -> dict[str, Any] | None:
         return self.wanted_config
@@ -431,9 +444,10 @@ class House:
         self.observer = Observer(self.lemond, self.folder, self.store, self.clock, 0.01)
         self.leases = Leases(self.clock)
         self.catalogue = Catalogue(self.lemond, self.clock)
-        self.acts = Acts(
-            self.lemond, self.catalogue, self.leases, self.observer, self.store, self.clock, "test", wait_s
-        )
+        self.quarantines = Quarantines(self.store, self.clock)
+        preflight = Preflight(self.catalogue, quarantines=self.quarantines)
+        parts = (self.lemond, self.catalogue, self.leases, self.observer, self.store, self.clock)
+        self.acts = Acts(*parts, "test", wait_s, preflight)
         self.control = Control(self.acts, self.leases, self.observer, self.clock, heartbeat_s)
         self.dispatch = Dispatch(
             self.observer,
@@ -446,7 +460,8 @@ class House:
             LEMOND,
             wait_s,
         )
-        self.slots = Slots(self.folder, self.observer, self.control, self.leases, self.store, self.clock)
+        places = (self.folder, self.observer, self.control, self.leases, self.store, self.clock)
+        self.slots = Slots(*places, self.quarantines)
 
     @contextmanager
     def running(self) -> Iterator[House]:

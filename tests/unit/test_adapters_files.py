@@ -47,8 +47,12 @@ def test_slots_come_sorted_by_name(files: SlotFiles, folder: Path) -> None:
     assert [one.name for one in files.all()] == ["a", "b", "c"]
 
 
-def test_no_folder_is_no_slots(tmp_path: Path) -> None:
-    assert SlotFiles(tmp_path / "none").all() == []
+def test_no_folder_is_not_the_same_as_no_slots(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        SlotFiles(tmp_path / "none").all()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        SlotFiles(tmp_path / "file").all()
 
 
 @pytest.mark.parametrize("name", ["A.toml", ".a.toml", "a.toml.bak", "a.json", ".toml", "a b.toml", "a.b.toml"])

@@ -121,17 +121,15 @@ def test_nothing_that_listens_is_down(clock: HandClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     probe = Probe(f"http://127.0.0.1:{port}", clock, 20)
-    assert (probe.look().link, probe.live(), probe.config()) == (Link.DOWN, False, None)
-    assert probe.look().refused
+    assert (probe.look().link, probe.ping(), probe.config()) == (Link.DOWN, Link.DOWN, None)
 
 
-def test_a_listener_that_says_nothing_is_down(clock: HandClock) -> None:
+def test_a_listener_that_says_nothing_is_silent_and_not_gone(clock: HandClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        told = Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, SHORT_S).look()
-        assert (told.link, told.refused) == (Link.DOWN, False)
+        assert Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, SHORT_S).look().link is Link.SILENT
 
 
-def test_a_listener_that_is_not_http_is_down(clock: HandClock) -> None:
+def test_a_listener_that_is_not_http_is_silent(clock: HandClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def talk() -> None:
@@ -143,14 +141,14 @@ def test_a_listener_that_is_not_http_is_down(clock: HandClock) -> None:
 
         thread = threading.Thread(target=talk, daemon=True)
         thread.start()
-        assert Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, 20).look().link is Link.DOWN
+        assert Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", clock, 20).look().link is Link.SILENT
         thread.join(20)
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
-def test_a_live_that_is_not_200_is_down(daemon: Daemon, probe: Probe, status: int) -> None:
+def test_a_live_that_is_not_200_is_silent(daemon: Daemon, probe: Probe, status: int) -> None:
     daemon.live = status
-    assert probe.look().link is Link.DOWN
+    assert probe.look().link is Link.SILENT
     assert daemon.reads == 0
 
 
@@ -231,7 +229,7 @@ def test_a_lemond_that_dies_while_health_is_late_is_down(daemon: Daemon, clock: 
     daemon.open.clear()
     assert probe.look().link is Link.BUSY
     daemon.live = 500
-    assert probe.look().link is Link.DOWN
+    assert probe.look().link is Link.SILENT
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hal0app.adapters.store import BUSY_TIMEOUT_MS, Store
+from hal0app.core import quarantine
 from hal0app.core.clock import NEVER, Moment
 from hal0app.core.journal import Entry, of_operation
 from hal0app.core.operation import Cause, Evidence, Status
@@ -180,11 +181,12 @@ def test_the_latest_evidence_of_its_kind_is_kept(store: Store, other: Store) -> 
     assert store.past(at(3)).evidence == (Evidence("m", "crashed", at(2), {"proof": "b"}),)
 
 
-def test_all_evidence_about_a_model_is_forgotten_and_none_about_another(store: Store, other: Store) -> None:
-    for model, kind in (("m", "crashed"), ("m", "crash_loop"), ("n", "crashed")):
+def test_only_the_named_evidence_about_a_model_is_forgotten(store: Store, other: Store) -> None:
+    for model, kind in (("m", "crashed"), ("m", "crash_loop"), ("m", "pinned"), ("n", "crashed")):
         store.save_evidence(Evidence(model, kind, at(1)))
-    other.forget_evidence("m")
-    assert [(one.model, one.kind) for one in store.past(at(2)).evidence] == [("n", "crashed")]
+    other.forget_evidence("m", "crashed", "crash_loop")
+    assert {(one.model, one.kind) for one in store.past(at(2)).evidence} == {("m", "pinned"), ("n", "crashed")}
+    assert store.proofs("crashed") == [Evidence("n", "crashed", at(1))]
 
 
 def test_the_load_that_ended_last_counts_though_the_wall_clock_was_set_back(store: Store) -> None:
@@ -386,6 +388,14 @@ def test_after_a_reboot_a_failed_load_still_speaks_against_its_slot(rebooted: Re
 def test_after_a_reboot_old_evidence_proves_nothing(rebooted: Reboot) -> None:
     store = rebooted(lambda store: store.save_evidence(Evidence("m", "crashed", at(90_000))))
     assert store.past(at(30)).evidence == ()
+
+
+def test_after_a_reboot_a_quarantine_is_known_and_its_pause_over(rebooted: Reboot) -> None:
+    failed = quarantine.after_failure(None, "m", "no such tensor", "", at(90_000))
+    store = rebooted(lambda store: store.save_evidence(quarantine.evidence(failed)))
+    kept = quarantine.read(store.proofs(quarantine.KIND)[0])
+    assert (kept.cause, kept.since) == (failed.cause, failed.since)
+    assert quarantine.refusal(kept, None, at(30)) is None
 
 
 # -- the journal

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hal0app.core.clock import Moment
-from hal0app.core.keeping import IdleUnload, Pin, Restore, Task, Use, tasks, vanished
+from hal0app.core.keeping import Facts, IdleUnload, Pin, Restore, Task, Unpin, Use, own_pins, tasks, vanished
 from hal0app.core.operation import Cause, Kind, Operation, Status
 from hal0app.core.reasons import Reason
-from hal0app.core.residency import Link, Observation, Resident
+from hal0app.core.residency import Address, Link, Observation, Resident
 from hal0app.core.slot import BLAMELESS, FAILURES, Record, State
 from hal0app.core.slot_config import SlotConfig, read_slot
 from hal0app.errors import CODES
@@ -34,11 +34,16 @@ def ready(name: str, since: float = 0.0) -> Record:
 
 
 def plan(
-    slots: list[SlotConfig], records: list[Record], look: Observation, uses: dict[str, Use] | None = None
+    slots: list[SlotConfig],
+    records: list[Record],
+    look: Observation,
+    uses: dict[str, Use] | None = None,
+    started: float = 0.0,
+    pins: dict[str, Address] | None = None,
 ) -> list[Task]:
     used = uses or {}
     by_name = {one.slot: one for one in records}
-    return tasks(slots, by_name, look, lambda model: used.get(model, Use()), NOW.tick, NOW.wall)
+    return tasks(Facts(slots, by_name, look, lambda model: used.get(model, Use()), NOW, started, pins or {}))
 
 
 def test_lost_slots_that_want_it_come_back_by_priority() -> None:
@@ -92,6 +97,44 @@ def test_an_unused_model_is_unloaded_after_its_time(use: Use, expected: int | No
     one = slot("a", idle_unload_s=300)
     found = plan([one], [ready("a", since=NOW.wall - 1000)], seen("model-a"), {"model-a": use})
     assert found == ([IdleUnload(one, expected)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("started", "since", "expected"),
+    [(NOW.tick - 299, NOW.wall - 9000, None), (0.0, NOW.wall - 299, None), (NOW.tick - 300, NOW.wall - 9000, 5)],
+    ids=["hal0 was started lately", "it was loaded again lately", "both are long ago"],
+)
+def test_use_counts_from_the_start_of_hal0_and_of_the_loading(
+    started: float, since: float, expected: int | None
+) -> None:
+    one = slot("a", idle_unload_s=300)
+    for use in (Use(), Use(last=NOW.tick - 900)):
+        found = plan([one], [ready("a", since)], seen("model-a"), {"model-a": use}, started)
+        assert found == ([IdleUnload(one, expected)] if expected else [])
+
+
+def test_a_pin_that_no_slot_wants_any_more_is_taken_back() -> None:
+    look = seen("x", "model-a", pinned=("x", "model-a"))
+    ours = own_pins([slot("x", model="x", pinned=True), slot("a", pinned=True)], look, {})
+    assert set(ours) == {"x", "model-a"}
+    left = [slot("x", model="other", pinned=True), slot("a", pinned=True, enabled=False)]
+    assert own_pins(left, look, ours) == ours
+    assert plan(left, [], look, pins=ours) == [Unpin("x"), Unpin("model-a")]
+
+
+def test_a_pin_of_somebody_else_is_left_alone() -> None:
+    look = seen("x", pinned=("x",))
+    assert own_pins([slot("a", pinned=True)], look, {}) == {}
+    assert plan([slot("a", pinned=True)], [], look) == []
+
+
+def test_a_pin_ends_with_its_loading() -> None:
+    wanting = slot("x", model="x", pinned=True)
+    ours = own_pins([wanting], Observation(NOW, Link.UP, (Resident("x", pid=1, pinned=True),)), {})
+    again = Observation(NOW, Link.UP, (Resident("x", pid=2, pinned=True),))
+    assert own_pins([], again, ours) == {}
+    assert plan([], [], again, pins=ours) == []
+    assert own_pins([wanting], seen(), ours) == {}
 
 
 def test_a_shared_model_stays_while_one_slot_wants_it_for_ever() -> None:

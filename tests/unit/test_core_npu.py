@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hal0app.core import npu, npu_route
-from hal0app.core.keeping import Use, tasks
+from hal0app.core.keeping import Facts, Use, tasks
 from hal0app.core.model import Model
 from hal0app.core.operation import Cause
 from hal0app.core.reasons import Reason
@@ -98,7 +98,7 @@ def test_a_chat_model_of_another_recipe_carries_nobody() -> None:
 def test_a_shadow_is_never_restored_by_itself() -> None:
     wanting = slot("embed-npu", "embed:300m", type="embedding", device="npu", on_evict="restore")
     lost = {"embed-npu": Record("embed-npu", State.OFFLINE, Reason.EVICTED, version=1)}
-    assert tasks([wanting], lost, seen(90.0), lambda _: Use(), 100.0, 100.0) == []
+    assert tasks(Facts([wanting], lost, seen(90.0), lambda _: Use(), at(100.0), 0.0, {})) == []
 
 
 OTHER = Model("qwen:4b", recipe="flm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,71 @@ def recorded(**record: Any) -> Recorded:
     link = record.pop("link", Link.UP)
     defaults = {"state": State.READY, "reason": Reason.NONE, "message": "", "model": "m", "loads": 1, "version": 3}
     return Recorded({"primary": Record("primary", **{**defaults, **record})}, residency, link)
+
+
+# -- downloads
+
+PULL = operation("pull", "m", 15)
+FAILED_PULL = operation("pull", "m", 15, finished=16.0, error_code="model.pull_failed", error_message="disk full")
+OFFLINE = recorded(state=State.OFFLINE, reason=Reason.NEVER_LOADED)
+NOT_HERE = operation("load", "m", 11, finished=12.0, error_code="model.not_downloaded", options=options_key(slot()))
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "reason"),
+    [
+        (one_after(seen(20), OFFLINE, [PULL]), State.PULLING, Reason.NONE),
+        (one_after(seen(20), OFFLINE, [PULL, NOT_HERE]), State.PULLING, Reason.NONE),
+        (one_after(seen(60), OFFLINE, [PULL]), State.OFFLINE, Reason.NEVER_LOADED),
+        (one_after(seen(20, "m"), HELD, [PULL]), State.READY, Reason.NONE),
+        (one_after(seen(20), HELD, [PULL]), State.OFFLINE, Reason.EVICTED),
+        (one_after(seen(20), OFFLINE, [PULL, operation("load", "m", 19)]), State.STARTING, Reason.NONE),
+        (one_after(seen(20), OFFLINE, [FAILED_PULL]), State.OFFLINE, Reason.NOT_DOWNLOADED),
+        (one_after(seen(20), OFFLINE, [FAILED_PULL, NOT_HERE]), State.OFFLINE, Reason.NOT_DOWNLOADED),
+        (one_after(seen(20, "m"), HELD, [FAILED_PULL]), State.READY, Reason.NONE),
+        (
+            one_after(seen(20), OFFLINE, [FAILED_PULL, operation("clear", "m", 17, finished=18.0)]),
+            State.OFFLINE,
+            Reason.NEVER_LOADED,
+        ),
+        (
+            one_after(seen(20), OFFLINE, [FAILED_PULL, replace(NOT_HERE, error_code="model.load_failed")]),
+            State.ERROR,
+            Reason.LOAD_FAILED,
+        ),
+        (
+            one_after(
+                seen(20),
+                recorded(state=State.ERROR, reason=Reason.REFUSED),
+                [
+                    operation("pull", "m", 15, finished=16.0, result={"status": "completed"}),
+                    replace(NOT_HERE, error_code="model.corrupt"),
+                ],
+            ),
+            State.OFFLINE,
+            Reason.NEVER_LOADED,
+        ),
+        (
+            one_after(
+                seen(20),
+                recorded(state=State.ERROR, reason=Reason.LOAD_FAILED),
+                [
+                    operation("pull", "m", 15, finished=16.0, result={"status": "cancelled"}),
+                    replace(NOT_HERE, error_code="model.load_failed"),
+                ],
+            ),
+            State.ERROR,
+            Reason.LOAD_FAILED,
+        ),
+    ],
+    ids=[
+        *("under way", "and asked for", "abandoned", "loaded all the same", "evicted meanwhile", "loading meanwhile"),
+        *("failed", "failed, and asked for", "failed, but loaded", "failed and cleared", "failed after a failed load"),
+        *("the damaged file is replaced", "cancelled after a failed load"),
+    ],
+)
+def test_a_download_shows_in_its_slot_and_covers_nothing_worse(told: Record, state: State, reason: Reason) -> None:
+    assert (told.state, told.reason) == (state, reason)
 
 
 # -- why a model left: evidence, and what is claimed without it
@@ -165,6 +231,7 @@ def test_a_departure_has_the_reason_that_is_proven(told: Record, reason: str, te
             id="a-failed-load-of-before",
         ),
         pytest.param(one_after(seen(20), recorded(link=Link.BUSY)), id="busy-then-empty"),
+        pytest.param(one_after(seen(20), recorded(link=Link.SILENT)), id="frozen-then-empty"),
         pytest.param(one_after(seen(20, boot="a"), recorded(residency=seen(10, "m"))), id="boot-known-only-now"),
         pytest.param(one_after(seen(20), recorded(residency=seen(10, "m", boot="a"))), id="boot-not-told-any-more"),
     ],
@@ -198,7 +265,7 @@ def test_a_reload_that_failed_for_no_fault_of_the_model_leaves_the_slot_evicted_
 # -- silence
 
 
-@pytest.mark.parametrize("link", [Link.BUSY, Link.DOWN])
+@pytest.mark.parametrize("link", [Link.BUSY, Link.SILENT, Link.DOWN])
 @pytest.mark.parametrize("state", [State.READY, State.OFFLINE, State.ERROR, State.STARTING, State.UNLOADING])
 def test_silence_keeps_every_state_and_dates_it(link: Link, state: State) -> None:
     before = recorded(state=state, reason=Reason.EVICTED if state is State.OFFLINE else Reason.NONE)

@@ -112,6 +112,12 @@ def test_a_slot_whose_file_is_gone_is_forgotten() -> None:
         (Link.DOWN, Link.DOWN, [], None),
         (Link.DOWN, Link.BUSY, [], None),
         (Link.DOWN, Link.UP, ["lemond.restart"], Link.UP),
+        (Link.UP, Link.SILENT, ["system.lemond_down"], Link.SILENT),
+        (Link.BUSY, Link.SILENT, ["system.lemond_down"], Link.SILENT),
+        (Link.SILENT, Link.BUSY, [], None),
+        (Link.SILENT, Link.DOWN, [], Link.DOWN),
+        (Link.SILENT, Link.UP, ["system.lemond_up"], Link.UP),
+        (Link.DOWN, Link.SILENT, [], None),
     ],
 )
 def test_a_change_of_the_link_is_told_once(before: Link, now: Link, kinds: list[str], stored: Link | None) -> None:

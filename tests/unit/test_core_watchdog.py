@@ -73,6 +73,14 @@ def test_the_pause_doubles_up_to_an_hour(restarts: int, pause_s: float) -> None:
     assert watchdog.pause_s(watch(restarts=restarts), RULES) == pause_s
 
 
+def test_a_live_that_does_not_answer_in_time_counts_like_one_that_is_refused() -> None:
+    known = watch()
+    for tick in (9_970.0, 9_980.0, 9_990.0):
+        known = watchdog.advance(known, URL, UP, Link.SILENT, at(tick))
+    assert known.live_failures == 3
+    assert watchdog.sign(known, RULES, 10_000.0) is Sign.LIVE
+
+
 def looks(known: Watch, *links: tuple[float, Link], before: Recorded = UP) -> Watch:
     """The watch after looks at these ticks; what was recorded stays as it was before them."""
     for tick, link in links:

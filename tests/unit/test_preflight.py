@@ -22,18 +22,20 @@ from hal0app.adapters.memory_use import MemoryUseTable
 from hal0app.core import arguments
 from hal0app.core.backends import Backend, missing, read_backends
 from hal0app.core.memory import GIB, MARGIN, Estimate, HostMemory, ProcessMemory
-from hal0app.core.model import Model
+from hal0app.core.model import Model, load_request
 from hal0app.core.model_file import ModelFile, choose, parts, repository
 from hal0app.core.preflight import CHECKS, Facts, refusal
 from hal0app.core.residency import read_health
+from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import Device, SlotType
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Want
 from hal0app.services.ports import LlamaOptions, MemorySource, MemoryUse, ModelFiles, Recipes
 from hal0app.services.preflight import Preflight, Sources
+from hal0app.services.quarantines import Quarantines
 from tests.support import models
-from tests.unit.fakes import FakeLemond, HandClock, House, at, resident, seen, slot
+from tests.unit.fakes import FakeLemond, HandClock, House, MemoryStates, at, resident, seen, slot
 from tests.unit.test_memory import LLAMA
 
 HELP = (Path(__file__).resolve().parents[1] / "data" / "llama-server-help.txt").read_text()
@@ -52,7 +54,7 @@ REFUSED: dict[str, tuple[Facts, str]] = {
     "model.unknown": (facts(model=None), "See GET /v1/models"),
     "model.not_downloaded": (facts(model=Model("m", downloaded=False)), "POST /api/models/pull"),
     "model.type_mismatch": (facts(slot=slot(type="embedding")), "serves embedding, but 'm' is a model for llm"),
-    "model.quarantined": (facts(quarantined="it failed twice"), "it failed twice. Change its slot, or clear it"),
+    "model.quarantined": (facts(quarantined=errors.error("model.quarantined", "it failed twice")), "it failed twice"),
     "model.corrupt": (
         facts(file=replace(SOUND, problem="truncated")), "(/models/m.gguf: truncated). Pull it again: POST /api/models"
     ),
@@ -389,8 +391,18 @@ def test_a_preflight_that_knows_nothing_refuses_only_what_lemonade_says() -> Non
         assert refused.value.code == code
 
 
-def test_the_quarantine_is_asked_for_by_its_reason() -> None:
-    assert Bench("system").code("m", slot(), seen(5), [], quarantined="it failed") == "model.quarantined"
+def test_a_model_in_quarantine_is_refused_until_it_is_forgiven() -> None:
+    bench = Bench("system")
+    quarantines = Quarantines(MemoryStates(), HandClock())
+    preflight = Preflight(bench.catalogue, quarantines=quarantines)
+    preflight.blame(M, slot(), "lemonade.unavailable", "away")
+    assert preflight.check("m", slot(), seen(5), []).id == "m"
+    preflight.blame(M, slot(), "model.load_failed", "no such tensor")
+    with pytest.raises(Hal0Error, match="no such tensor") as refused:
+        preflight.check("m", slot(), seen(5), [])
+    assert refused.value.code == "model.quarantined"
+    preflight.forgive("m")
+    assert preflight.check("m", slot(), seen(5), []).id == "m"
 
 
 def test_memory_that_the_leaving_give_back_counts() -> None:
@@ -402,17 +414,18 @@ def test_memory_that_the_leaving_give_back_counts() -> None:
     assert bench.code("m", load, seen(5), [leaver]) == "memory.insufficient"
     bench.known.processes[7] = ProcessMemory(GIB, GIB)
     assert bench.code("m", load, seen(5), [leaver]) is None
-    told = bench.preflight.estimate("m", load, seen(5), [leaver])
+    told = bench.preflight.estimate("m", load, seen(5), [leaver])["memory"]
     assert told == {"needs": 2 * GIB + MARGIN, "free": 2 * GIB, "would_free": GIB, "learned": False}
 
 
 def test_a_leaver_that_cannot_be_measured_gives_back_what_it_was_expected_to_need() -> None:
     bench = Bench("system")
     told = bench.preflight.estimate("m", slot(), seen(5), [resident("n", 7, device="gpu", ctx_size=8192)])
-    assert told["would_free"] == 2 * GIB + MARGIN
+    assert told["memory"]["would_free"] == 2 * GIB + MARGIN
     stranger = bench.preflight.estimate("m", slot(), seen(5), [resident("x", 8, device="cpu")])
-    assert stranger["would_free"] is None
-    assert bench.preflight.estimate("nobody", None, seen(5), [])["needs"] is None
+    assert stranger["memory"]["would_free"] is None
+    unknown = bench.preflight.estimate("nobody", None, seen(5), [])
+    assert (unknown["ctx_size"], unknown["memory"]["needs"]) == (None, None)
 
 
 def test_a_measured_load_replaces_the_estimate_for_equal_options_and_the_same_file() -> None:
@@ -423,7 +436,7 @@ def test_a_measured_load_replaces_the_estimate_for_equal_options_and_the_same_fi
     assert bench.known.used == {}, "neither can be measured"
 
     def needs(one: Any) -> tuple[int, bool]:
-        told = bench.preflight.estimate("m", one, seen(5), [])
+        told = bench.preflight.estimate("m", one, seen(5), [])["memory"]
         return told["needs"], told["learned"]
 
     model = bench.catalogue.find("m")
@@ -433,6 +446,52 @@ def test_a_measured_load_replaces_the_estimate_for_equal_options_and_the_same_fi
     assert needs(slot(ctx_size=4096))[1] is False
     bench.known.found["/m.gguf"] = replace(SOUND, size=GIB + 1)
     assert needs(load)[1] is False
+
+
+@pytest.mark.parametrize(
+    ("gib", "load", "expected"),
+    [
+        (64, slot(device="cpu"), 131072),
+        (8, slot(device="cpu"), 32768),
+        (8, slot(device="cpu", max_in_flight=2), 32768),
+        (2.1, slot(device="cpu"), 4096),
+        (64, slot(device="cpu", max_in_flight=2), 262144),
+        (8, slot(device="cpu", ctx_size=1024), 1024),
+        (64, None, 131072),
+        (64, slot(device="gpu-vulkan"), None),
+    ],
+    ids=["all", "a quarter", "shared", "the least", "each its own", "stated", "no slot", "memory not known"],
+)
+def test_a_load_that_states_no_context_asks_for_the_most_that_fits(
+    gib: float, load: SlotConfig | None, expected: int | None
+) -> None:
+    bench = Bench("system", memory=HostMemory(available=int(gib * GIB)))
+    model = bench.preflight.check("m", load, seen(5), [])
+    assert bench.preflight.estimate("m", load, seen(5), [])["ctx_size"] == expected
+    assert load_request(model, load, ["system"]).get("ctx_size") == expected
+
+
+def test_a_context_is_left_to_lemond_where_the_model_says_too_little() -> None:
+    bench = Bench("system")
+    for header in (None, replace(LLAMA, block_count=None), replace(LLAMA, context_length=None)):
+        bench.known.found["/m.gguf"] = replace(SOUND, header=header)
+        assert bench.preflight.check("m", slot(device="cpu"), seen(5), []).ctx_size is None
+
+
+def test_a_context_that_does_not_fit_even_at_its_least_is_refused() -> None:
+    bench = Bench("system", memory=HostMemory(available=GIB))
+    with pytest.raises(Hal0Error) as refused:
+        bench.preflight.check("m", slot(device="cpu"), seen(5), [])
+    assert (refused.value.code, refused.value.details["needs"]) == ("memory.insufficient", 2 * GIB)
+
+
+def test_what_one_context_was_measured_to_use_says_nothing_of_another() -> None:
+    bench = Bench("system", memory=HostMemory(available=64 * GIB), processes={7: ProcessMemory(9 * GIB, GIB)})
+    model = bench.preflight.check("m", slot(device="cpu"), seen(5), [])
+    bench.preflight.learn(model, slot(device="cpu"), resident("m", 7, device="cpu"))
+    assert bench.preflight.estimate("m", slot(device="cpu"), seen(5), [])["memory"]["learned"] is True
+    bench.known.memory = HostMemory(available=8 * GIB)
+    assert bench.preflight.estimate("m", slot(device="cpu"), seen(5), [])["memory"]["learned"] is False
 
 
 def test_lemond_is_asked_for_backends_only_when_the_known_ones_do_not_serve() -> None:
@@ -499,9 +558,9 @@ def test_a_swap_counts_with_the_memory_of_the_model_it_replaces() -> None:
     seen_leaving: list[list[str]] = []
 
     class Listening(Preflight):
-        def check(self, name: str, slot: Any, seen: Any, leaving: Any, quarantined: str | None = None) -> Model:
+        def check(self, name: str, slot: Any, seen: Any, leaving: Any) -> Model:
             seen_leaving.append([one.model for one in leaving])
-            return super().check(name, slot, seen, leaving, quarantined)
+            return super().check(name, slot, seen, leaving)
 
     house.acts._preflight = Listening(house.catalogue)
     with house.running():

@@ -714,7 +714,7 @@ def test_a_displaced_slot_whose_load_was_put_off_is_not_displaced_twice(house: H
 
 
 def test_a_lemond_that_is_merely_slow_is_waited_for(house: House) -> None:
-    house.lemond.link, house.lemond.refuses = Link.DOWN, False
+    house.lemond.link = Link.SILENT
     asking = ask(house)
     house.look()
     house.look()
@@ -723,7 +723,7 @@ def test_a_lemond_that_is_merely_slow_is_waited_for(house: House) -> None:
 
 
 def test_a_lemond_that_stays_slow_is_unavailable_after_the_wait(house: House) -> None:
-    house.lemond.link, house.lemond.refuses = Link.DOWN, False
+    house.lemond.link = Link.SILENT
     house.folder.put(slot("primary", "m", wait_s=0.2))
     house.look()
     with pytest.raises(Hal0Error) as problem:

@@ -94,9 +94,9 @@ class Shelf:
         store, clock = self.house.store, self.house.clock
         self.downloads = Downloads(self.disk, self.house.catalogue, store, clock, period_s=0.01)
         self.backends = Backends(self.disk, self.downloads, store, clock)
-        self.models = Models(
-            self.disk, self.house.catalogue, self.house.observer, self.house.control, self.downloads, store, clock
-        )
+        house = self.house
+        parts = (self.disk, house.catalogue, house.observer, house.control, self.downloads)
+        self.models = Models(*parts, store, clock, house.quarantines)
 
     @contextmanager
     def running(self) -> Iterator[Shelf]:
@@ -211,6 +211,41 @@ def test_a_download_that_fails_later_is_told_with_its_reason() -> None:
         shelf.disk.put("model:m", running=False, status="error", error="disk full")
         end = shelf.told("model.pull", count=2)[-1]
         assert (end.level, end.message) == ("error", "the download of m failed: disk full")
+
+
+def test_a_slot_is_pulling_while_its_model_is_downloaded() -> None:
+    with Shelf(slot("primary", "m"), slot("other", "n")).running() as shelf:
+        house = shelf.house
+        eventually(lambda: house.state() == "offline")
+        shelf.models.pull({"model_name": "m"}, "ann")
+        eventually(lambda: house.state() == "pulling")
+        assert house.observer.snapshot.record("primary").message == "downloading m"
+        assert house.state("other") == "offline"
+        (pull,) = house.store.operations.values()
+        assert (pull.kind, pull.cause.who, pull.slot) == ("pull", "ann", None)
+        shelf.disk.put("model:m", running=False, status="completed")
+        eventually(lambda: (house.state(), house.reason()) == ("offline", "never_loaded"))
+
+
+def test_a_slot_says_that_the_download_of_its_model_failed_until_one_succeeds() -> None:
+    with Shelf(slot("primary", "m")).running() as shelf:
+        house = shelf.house
+        shelf.models.pull({"model_name": "m"})
+        eventually(lambda: house.state() == "pulling")
+        shelf.disk.put("model:m", running=False, status="error", error="disk full")
+        eventually(lambda: (house.state(), house.reason()) == ("offline", "not_downloaded"))
+        assert house.observer.snapshot.record("primary").message == "the download of m failed: disk full"
+        shelf.models.pull({"model_name": "m"})
+        eventually(lambda: house.state() == "pulling")
+        shelf.disk.put("model:m", running=False, status="completed")
+        eventually(lambda: house.reason() == "never_loaded")
+
+
+def test_a_download_of_before_our_start_makes_its_slot_pull() -> None:
+    shelf = Shelf(slot("primary", "m"))
+    shelf.disk.put("model:m")
+    with shelf.running():
+        eventually(lambda: shelf.house.state() == "pulling")
 
 
 def test_a_download_that_vanishes_with_lemonade_is_told() -> None:

@@ -277,6 +277,59 @@ def test_backends_are_read_once_unless_lemond_did_not_tell(catalogue: Catalogue,
     assert catalogue.installed_backends("llamacpp") == {"cpu", "vulkan"}
 
 
+# -- a folder of slots that is gone
+
+GONE = FileNotFoundError(2, "No such file or directory", "/etc/hal0/slots")
+
+
+def test_a_folder_that_is_gone_forgets_nothing_and_is_told_once() -> None:
+    house = House(slot("primary", "m"))
+    house.lemond.put("m")
+    house.observer.step()
+    house.folder.problem = GONE
+    for _ in range(3):
+        told = house.observer.step()
+    assert [one.name for one in told.slots] == ["primary"]
+    assert told.record("primary").state == "ready"
+    assert told.problem is not None
+    assert "No such file or directory: '/etc/hal0/slots'" in told.problem
+    assert [one.kind for one in house.store.told("system.slots")] == ["system.slots"]
+    assert [one["kind"] for one in house.store.findings()] == ["system.slots"]
+    assert set(house.store.recorded.records) == {"primary"}
+    house.folder.problem = None
+    assert house.observer.step().problem is None
+    assert house.store.findings() == []
+
+
+def test_a_start_without_the_folder_knows_no_slot_and_forgets_none() -> None:
+    house = House(slot("primary", "m"))
+    house.observer.step()
+    again = Observer(house.lemond, house.folder, house.store, house.clock)
+    house.folder.problem = GONE
+    told = again.step()
+    assert told.slots == ()
+    assert set(house.store.recorded.records) == {"primary"}
+
+
+@pytest.mark.parametrize("act", ["create", "change", "replace", "delete", "swap"])
+def test_nothing_is_written_into_a_folder_that_cannot_be_read(act: str) -> None:
+    house = House(slot("mine", "m"))
+    house.observer.step()
+    house.folder.problem = PermissionError(13, "Permission denied", "/etc/hal0/slots")
+    before = dict(house.folder.definitions)
+    acts: dict[str, Any] = {
+        "create": lambda: house.slots.create({"name": "new", "type": "llm"}),
+        "change": lambda: house.slots.change("mine", {"priority": 1}, None),
+        "replace": lambda: house.slots.replace("mine", {"type": "llm"}, None, None),
+        "delete": lambda: house.slots.delete("mine", None),
+        "swap": lambda: house.slots.swap("mine", "n", "ann"),
+    }
+    with pytest.raises(errors.Hal0Error, match="Permission denied") as problem:
+        acts[act]()
+    assert problem.value.code == "system.slots_unreadable"
+    assert house.folder.definitions == before
+
+
 # -- drift
 
 
@@ -324,6 +377,23 @@ def test_a_lemond_that_is_down_cannot_be_observed() -> None:
     assert [one.kind for one in drift.store.entries] == ["system.lemond_down"]
 
 
+def test_drift_forgets_no_slot_while_their_folder_is_gone() -> None:
+    drift = Drift()
+    drift.run()
+    drift.folder.problem = GONE
+    told = drift.run()
+    assert (told.exit_code, [one.kind for one in told.entries]) == (NEWS, ["system.slots"])
+    assert drift.run().exit_code == CLEAN
+    assert set(drift.store.recorded.records) == {"primary"}
+
+
+def test_a_download_explains_no_silence() -> None:
+    drift = Drift()
+    drift.lemond.link = Link.BUSY
+    drift.store.save_operation(operation("pull", "m", 1010))
+    assert drift.run().exit_code == BLIND
+
+
 def test_a_silence_is_explained_by_an_operation_under_way() -> None:
     drift = Drift()
     drift.lemond.link = Link.BUSY
@@ -334,9 +404,10 @@ def test_a_silence_is_explained_by_an_operation_under_way() -> None:
     assert drift.run().exit_code == BLIND
 
 
-def test_a_silent_lemond_is_asked_after_ever_longer_pauses() -> None:
+@pytest.mark.parametrize("link", [Link.BUSY, Link.SILENT])
+def test_a_silent_lemond_is_asked_after_ever_longer_pauses(link: Link) -> None:
     drift = Drift()
-    drift.lemond.link = Link.BUSY
+    drift.lemond.link = link
     for _ in range(61):
         drift.run()
     assert 4 <= drift.looks <= 12

@@ -73,7 +73,7 @@ def test_refused_connections_and_then_an_answer_are_a_restart(lemond: Lemond, st
 
 def test_silence_is_no_restart(lemond: Lemond, store: MemoryStates) -> None:
     keeping = wanted(lemond, store)
-    for link in (Link.UP, Link.BUSY, Link.UP):
+    for link in (Link.UP, Link.BUSY, Link.SILENT, Link.BUSY, Link.UP):
         keeping.notice(seen(1, link=link, boot="one"))
         keeping.put_right()
     assert lemond.set == []
