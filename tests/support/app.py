@@ -32,6 +32,7 @@ class App:
     lemonade_url: str
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    behind: list[str] = field(default_factory=list)  # a command that runs it, as `taskset --cpu-list 0`
 
     @property
     def url(self) -> str:
@@ -51,7 +52,7 @@ class App:
         """Start and wait until /healthz answers; AssertionError with the log's end if it never does."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hal0app", "serve"],
+                [*self.behind, sys.executable, "-m", "hal0app", "serve"],
                 env=self.variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
