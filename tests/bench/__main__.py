@@ -26,6 +26,7 @@ from tests.bench.rounds import run
 
 WARM_UP_CONNECTIONS, WARM_UP_S = 4, 0.7
 NEEDS_ROOT = "warm"
+QUIET_LOAD = 1.0
 
 
 def every_measure(counts: Sequence[int]) -> list[Measure]:
@@ -102,6 +103,8 @@ def bench(options: argparse.Namespace, command: str) -> tuple[str, bool]:
     """The report, and whether everything ran."""
     results, before = Results(), machine.load()
     table = chosen(options.measures, options.streams, os.geteuid() == 0, results)
+    if os.getloadavg()[0] > QUIET_LOAD:
+        results.note(f"the machine was busy with other work (load average {before}): trust no latency or percentile")
     if machine.PROXY_CPU == machine.LOAD_CPU:
         results.note("one CPU for everything: contenders share it with the load")
     with ground() as on, ExitStack() as stack:

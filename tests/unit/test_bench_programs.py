@@ -89,6 +89,7 @@ def test_trailers_extensions_and_interim_answers_are_part_of_a_good_answer() -> 
         (HEAD + chunk(DONE) + stream(0) + END, "out_of_order"),
         (HEAD + stream(0, 1, 2) + END, "broken"),
         (HEAD + stream(0, 1, 2) + chunk(DONE)[:-2] + END, "broken"),
+        (HEAD + stream(0, 1, 2) + chunk(DONE).removesuffix(b"\r\n") + b"x\r\n" + END, "broken"),
         (HEAD + stream(0, 1, 2) + b"zz\r\n" + DONE, "broken"),
         (HEAD + stream(0, 1, 2) + chunk(DONE) + END + b"more", "broken"),
         (HEAD.replace(b"200", b"503") + chunk(DONE) + END, "broken"),
@@ -96,8 +97,8 @@ def test_trailers_extensions_and_interim_answers_are_part_of_a_good_answer() -> 
         (HEAD[:20], "errors"),
         (b"", "errors"),
     ],
-    ids=["swapped", "missing", "twice", "after the end", "no DONE", "a chunk too short", "no size", "more", "status",
-         "cut off", "half a head", "nothing"],
+    ids=["swapped", "missing", "twice", "after the end", "no DONE", "a chunk too short", "a chunk too long", "no size",
+         "more", "status", "cut off", "half a head", "nothing"],
 )  # fmt: skip
 def test_every_fault_of_a_stream_is_counted(answer: bytes, fault: str) -> None:
     assert told(answer)[fault] >= 1
