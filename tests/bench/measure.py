@@ -23,7 +23,7 @@ class When(Enum):
 class Measure:
     """`group` is what `--measures` calls it. Raises Failed, or an OSError or AssertionError that says what was missed.
 
-    `figures` are the names it gives. `alone`: about hal0 itself, not about a proxy. `streams`: how many, of the paced.
+    `figures` are the names it gives. `alone`: about hal0 itself, not about a proxy.
     """
 
     name: str
@@ -32,4 +32,3 @@ class Measure:
     figures: tuple[str, ...]
     when: When = When.EVERY_ROUND
     alone: bool = False
-    streams: int = 0

@@ -38,6 +38,8 @@ def number(value: float) -> str:
     if math.isinf(value):
         return "never"
     size = abs(value)
+    if size < 0.005:
+        return "0"
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 

@@ -10,7 +10,6 @@ from tests.bench.measure import Measure, When
 from tests.bench.programs import Missing
 from tests.bench.results import Results
 
-BEHIND = 0.9  # of its pace: more streams would only be further behind
 Tell = Callable[[str], None]
 
 
@@ -22,20 +21,15 @@ def schedule(table: Sequence[Measure], rounds: int) -> list[Measure]:
 
 def run(cast: Sequence[Contender], table: Sequence[Measure], rounds: int, results: Results, tell: Tell) -> None:
     """Take every measure from every contender it is about; what fails is noted, and the run goes on."""
-    most = max((measure.streams for measure in table), default=0)
-    reached = {one.name: most for one in cast}
     for one in cast:
         one.stop()
     for measure in schedule(table, rounds):
         for one in cast:
-            if (measure.alone and one.app is None) or measure.streams > reached[one.name]:
+            if measure.alone and one.app is None:
                 continue
             figures = take(measure, one, results)
             told = "failed" if figures is None else ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
             tell(f"{measure.name} {one.name}: {told}")
-            if measure.streams and (figures is None or figures["pace"] < BEHIND):
-                reached[one.name] = measure.streams
-                results.note(f"{one.name} falls behind at {measure.streams} streams and is not asked for more")
 
 
 def take(measure: Measure, one: Contender, results: Results) -> dict[str, float] | None:

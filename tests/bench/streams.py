@@ -94,5 +94,5 @@ def memory(streams: int, to: Contender) -> Figures:
 
 def measures(streams: Sequence[int]) -> list[Measure]:
     """The rows for these numbers of streams."""
-    rows = [Measure(f"paced{count}", "paced", partial(paced, count), PACED, streams=count) for count in streams]
+    rows = [Measure(f"paced{count}", "paced", partial(paced, count), PACED) for count in streams]
     return [*rows, Measure("memory", "memory", partial(memory, max(streams)), MEMORY, when=When.FIRST)]
