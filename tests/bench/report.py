@@ -121,7 +121,7 @@ def measure_table(columns: Columns, results: Results) -> list[str]:
 def report(results: Results, facts: Facts, shown: Sequence[Columns]) -> str:
     """The whole of it."""
     lines = [
-        f"Measured {facts.date} with `{facts.command}`: medians of {facts.rounds} rounds.",
+        f"Measured {facts.date} with `{facts.command}`; rounds: {facts.rounds}, figures are their medians.",
         "",
         f"* Machine: {facts.machine}; load average {facts.load_before} before, {facts.load_after} after.",
         f"* Versions: {'; '.join(facts.versions)}.",

@@ -119,7 +119,7 @@ def test_a_goal_without_an_aim_is_at_best_met() -> None:
 def test_the_report_tells_machine_versions_command_goals_and_figures() -> None:
     shown = [Columns(measure.name, measure.figures) for measure in every_measure(STREAMS)]
     text = report.report(complete(), FACTS, shown)
-    assert "`python -m tests.bench`: medians of 3 rounds" in text
+    assert "`python -m tests.bench`; rounds: 3, figures" in text
     assert "a machine" in text
     assert "hal0 1; nginx 2" in text
     assert "| requests/s at c=16 | >= 2,500 per core | >= 10,000 | 2/s | 2/s | short |" in text
