@@ -89,6 +89,20 @@ soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, 
 stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as long and with a new seed
 	$(call lane,stateful,HAL0_STATEFUL=deep $(PYTEST) tests/stateful)
 
+ROUNDS ?= 3
+STREAMS ?= 200,1000,2000
+BENCH = $(DEV)/bin/python -m tests.bench --rounds $(ROUNDS) --streams $(STREAMS) \
+	$(if $(ONLY),--only $(ONLY)) $(if $(MEASURES),--measures $(MEASURES)) $(if $(OUT),--out $(OUT))
+PEERS := --section peers --only direct,nginx,litellm,hal0 --measures requests,ttft --settle 25
+
+.PHONY: bench
+bench: $(DEV)/.ready nginx ## hal0 beside nginx and the bare upstream; ROUNDS=3 ONLY=.. MEASURES=.. STREAMS=.. OUT=FILE
+	$(call lane,bench,$(BENCH))
+
+.PHONY: bench-peers
+bench-peers: $(DEV)/.ready nginx ## the same beside LiteLLM, which is fetched from the package index
+	$(call lane,bench-peers,$(BENCH) $(PEERS))
+
 ##@ Maintain
 LOCK := $(DEV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
@@ -122,6 +136,11 @@ root:
 .PHONY: systemd-tools
 systemd-tools:
 	@command -v systemd-analyze >/dev/null || { echo "systemd-analyze is missing: sudo apt install systemd"; exit 1; }
+
+.PHONY: nginx
+nginx:
+	@command -v gcc >/dev/null || { echo "gcc is missing: sudo apt install gcc libc6-dev"; exit 1; }
+	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || tests/bench/install-nginx.sh
 
 .PHONY: chromium
 chromium:

@@ -33,6 +33,7 @@ class App:
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     command: tuple[str, ...] = ("-m", "hal0app", "serve")
+    behind: list[str] = field(default_factory=list)  # a command that runs it, as `taskset --cpu-list 0`
 
     @property
     def url(self) -> str:
@@ -52,7 +53,7 @@ class App:
         """Start and wait until /healthz answers; AssertionError with the log's end if it never does."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.command],
+                [*self.behind, sys.executable, *self.command],
                 env=self.variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
