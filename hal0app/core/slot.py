@@ -143,7 +143,7 @@ class Facts:
     def unpulled(self) -> bool:
         """Whether a download of it failed, and no more is known against it than that it is not here."""
         failed = self.failed is not None and FAILURES.get(self.failed.error_code or "") != NOT_HERE
-        return self.pull is not None and self.pull.status is Status.FAILED and not failed
+        return self.pull is not None and self.pull.error_code == "model.pull_failed" and not failed
 
     @property
     def latched(self) -> Evidence | None:

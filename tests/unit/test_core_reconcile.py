@@ -63,6 +63,11 @@ NOT_HERE = operation("load", "m", 11, finished=12.0, error_code="model.not_downl
         (one_after(seen(20), OFFLINE, [PULL, operation("load", "m", 19)]), State.STARTING, Reason.NONE),
         (one_after(seen(20), OFFLINE, [FAILED_PULL]), State.OFFLINE, Reason.NOT_DOWNLOADED),
         (one_after(seen(20), OFFLINE, [FAILED_PULL, NOT_HERE]), State.OFFLINE, Reason.NOT_DOWNLOADED),
+        (
+            one_after(seen(20), OFFLINE, [replace(FAILED_PULL, error_code="system.interrupted")]),
+            State.OFFLINE,
+            Reason.NEVER_LOADED,
+        ),
         (one_after(seen(20, "m"), HELD, [FAILED_PULL]), State.READY, Reason.NONE),
         (
             one_after(seen(20), OFFLINE, [FAILED_PULL, operation("clear", "m", 17, finished=18.0)]),
@@ -101,7 +106,14 @@ NOT_HERE = operation("load", "m", 11, finished=12.0, error_code="model.not_downl
     ],
     ids=[
         *("under way", "and asked for", "abandoned", "loaded all the same", "evicted meanwhile", "loading meanwhile"),
-        *("failed", "failed, and asked for", "failed, but loaded", "failed and cleared", "failed after a failed load"),
+        *(
+            "failed",
+            "failed, and asked for",
+            "cut short by a reboot",
+            "failed, but loaded",
+            "failed and cleared",
+            "failed after a failed load",
+        ),
         *("the damaged file is replaced", "cancelled after a failed load"),
     ],
 )
