@@ -137,9 +137,7 @@ class Acts:
             return there
         model = self._checked(id_, name, slot, errand.cause, seen)
         if self._held_off(model, seen, errand):
-            seen = self._look(errand)
-            there = seen.resident(name)
-            model = self._checked(id_, name, slot, errand.cause, seen)
+            return self._load_once(id_, name, slot, errand)  # somebody may have loaded it meanwhile
         if usable:
             self.unload(new_id(), name, slot.name if slot else None, errand)
             seen, there = self._look(errand), None
@@ -182,8 +180,9 @@ class Acts:
 
     def _outdated(self, there: Resident, slot: SlotConfig | None, cause: Cause) -> bool:
         """Whether this load is to replace a loading that is in order: requests use what is there, a person decides."""
-        asked = slot is not None and cause.reason == "operator"
-        return asked and slot is not None and loaded.differs(slot, there, self._observer.snapshot.operations)
+        if slot is None or cause.reason != "operator":
+            return False
+        return loaded.differs(slot, there, self._observer.snapshot.operations)
 
     def _before(
         self, model: Model, slot: SlotConfig | None, seen: Observation, errand: Errand

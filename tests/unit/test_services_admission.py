@@ -282,6 +282,20 @@ def test_a_load_that_gives_way_ends_when_its_client_leaves(house: House) -> None
     assert house.lemond.calls == [("load", "m")]
 
 
+def test_a_model_that_somebody_else_loads_while_its_load_gives_way_is_left_alone(house: House) -> None:
+    held = lease(house)
+    queued = ask(house)
+    rival = ask(house, "n")
+    house.lemond.capacity = {"llm": 2}
+    house.lemond.put("n")
+    serving = rival.result()
+    held.release()
+    queued.result().release()
+    assert house.control.load(want(house, "n"), "ann").wait(20)
+    serving.release()
+    assert house.lemond.calls == [("load", "m")]
+
+
 def test_a_model_that_nobody_uses_leaves_before_one_that_is_used(house: House) -> None:
     house.lemond.capacity = {"llm": 2}
     held = lease(house)
