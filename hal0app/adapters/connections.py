@@ -118,14 +118,14 @@ class Connections:
 def quiet(connection: socket.socket) -> bool:
     """Whether the other side has neither closed it nor said anything unasked."""
     wait_s = connection.gettimeout()
-    connection.settimeout(0)
     try:
+        connection.settimeout(0)
         connection.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
-        with suppress(OSError):
-            connection.settimeout(wait_s)
-            return True
-        return False
+        return True
     except OSError:
         return False
+    finally:
+        with suppress(OSError):
+            connection.settimeout(wait_s)
     return False

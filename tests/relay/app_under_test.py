@@ -10,7 +10,6 @@ import gc
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -19,9 +18,10 @@ from greenlet import greenlet
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from hal0app import errors, wiring
+from hal0app.api import v1
+from hal0app.core.ending import Ending
 from hal0app.services.answer import Answer
 from hal0app.services.control import Control, Want
-from hal0app.services.dispatch import Dispatch
 from hal0app.services.leases import Lease
 from hal0app.services.ports import Client
 
@@ -31,7 +31,7 @@ KEPT = 4096  # bytes of an answer
 def create_app() -> Flask:
     app = wiring.create_app()
     hal0 = app.extensions["hal0"]
-    with_ends(app, hal0.dispatch)
+    with_ends(app)
     app.add_url_rule("/relay-test/counts", "counts", lambda: counts(hal0))
     with_heartbeats(hal0.control)
     return app
@@ -44,23 +44,28 @@ def counts(hal0: Any) -> Response:
     return jsonify(greenlets=greenlets, files=len(os.listdir("/proc/self/fd")), watchers=watchers)
 
 
-def with_ends(app: Flask, dispatch: Dispatch) -> None:
-    """Tap every answer, and keep how it ended under the name of its script."""
+def with_ends(app: Flask) -> None:
+    """Keep, besides the record, how an answer ended and what its tap was given, under the name of its script."""
     ends: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    follow = v1.follow
 
-    def tapped(serve: Callable[..., Answer]) -> Callable[..., Answer]:
-        def tap(*arguments: Any) -> Answer:
-            answer, name, raw = serve(*arguments), request.headers.get("X-Script", ""), bytearray()
-            answer.tap = lambda piece: raw.extend(piece[: KEPT - len(raw)])
-            answer.on_end = lambda ending, sent: ends[name].append(
-                {"ending": ending, "sent": sent, "raw": raw.decode("latin-1")}
-            )
-            return answer
+    def also(answer: Answer) -> None:
+        follow(answer)
+        name, raw, tap, on_end = request.headers.get("X-Script", ""), bytearray(), answer.tap, answer.on_end
 
-        return tap
+        def seen(piece: bytes) -> None:
+            raw.extend(piece[: KEPT - len(raw)])
+            if tap is not None:
+                tap(piece)
 
-    dispatch.serve = tapped(dispatch.serve)  # type: ignore[method-assign]
-    dispatch.forward = tapped(dispatch.forward)  # type: ignore[method-assign]
+        def ended(ending: Ending, sent: int) -> None:
+            ends[name].append({"ending": ending, "sent": sent, "raw": raw.decode("latin-1")})
+            if on_end is not None:
+                on_end(ending, sent)
+
+        answer.tap, answer.on_end = seen, ended
+
+    v1.follow = also
     app.add_url_rule("/relay-test/ends/<name>", "ends", lambda name: jsonify(ends[name]))
 
 

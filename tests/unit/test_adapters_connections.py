@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hal0app.adapters.connections import IDLE_S, Connections, connect
+from hal0app.adapters.connections import IDLE_S, Connections, connect, quiet
 
 HERE = ("127.0.0.1", 1)
 
@@ -69,6 +69,14 @@ def test_a_connection_that_is_not_quiet_is_not_given_out(pairs: Pairs, closed: b
         pairs.far[bad].send(b"x")
     assert kept.take(HERE) is None
     assert bad.fileno() == -1
+
+
+def test_looking_at_a_connection_leaves_its_time_limit(pairs: Pairs) -> None:
+    one = pairs.make()
+    assert quiet(one)
+    pairs.far[one].send(b"x")
+    assert not quiet(one)
+    assert one.gettimeout() == 30
 
 
 def test_no_more_are_kept_than_wanted(pairs: Pairs) -> None:
