@@ -21,7 +21,7 @@ from tests.support.engines import Engine, default_user_models, embedded_engine
 from tests.support.waiting import eventually
 
 SLOTS = {
-    "primary": {"type": "llm", "model": "chat-a", "default": True},
+    "primary": {"type": "llm", "model": "chat-a", "default": True, "ctx_size": 4096},
     "embed": {"type": "embedding", "model": "embed-a", "default": True},
     "stt": {"type": "transcription", "model": "whisper", "default": True},
     "tts": {"type": "tts", "model": "kokoro", "default": True},

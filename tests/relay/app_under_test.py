@@ -20,9 +20,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from hal0app import errors, wiring
 from hal0app.api import v1
 from hal0app.core.ending import Ending
+from hal0app.core.fair_queue import Caller
 from hal0app.services.answer import Answer
 from hal0app.services.control import Control, Want
-from hal0app.services.leases import Lease
+from hal0app.services.lease import Lease
 from hal0app.services.ports import Client
 
 KEPT = 4096  # bytes of an answer
@@ -72,13 +73,13 @@ def with_ends(app: Flask) -> None:
 def with_heartbeats(control: Control) -> None:
     lease = control.lease
 
-    def slow_lease(want: Want, wait_s: float, client: Client) -> Lease:
+    def slow_lease(want: Want, wait_s: float, client: Client, caller: Caller) -> Lease:
         for second in range(int(request.headers.get("X-Beats", 0))):
             client.heartbeat(f"hal0 loading primary {second}s")
             gevent.sleep(float(request.headers.get("X-Beat-S", 0)))
         if request.headers.get("X-Then") == "error":
             raise errors.error("slot.loading", "not ready yet", retry_after=5)
-        return lease(want, wait_s, client)
+        return lease(want, wait_s, client, caller)
 
     control.lease = slow_lease  # type: ignore[method-assign]
 

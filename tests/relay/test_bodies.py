@@ -17,6 +17,9 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZED = OK + b"Content-Length: 5\r\n\r\n"
 
 
+ERROR = b'{"error": {"message": "no", "type": "server_error", "code": "oops", "param": null}}'
+
+
 def ask(app: App, name: str, method: str = "GET", **how: str) -> Answer:
     with Client(app.port) as client:
         client.send(name, method, **how)
@@ -35,7 +38,7 @@ def ask(app: App, name: str, method: str = "GET", **how: str) -> Answer:
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SIZED + b"hello", 200, b"hello"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, b""),
-        (b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno", 500, b"no"),
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%s" % (len(ERROR), ERROR), 500, ERROR),
     ],
     ids=[*("sized", "empty", "chunked", "extensions", "trailers", "no-chunk", "interim", "204", "304", "500")],
 )
