@@ -58,7 +58,7 @@ class Relayed(Response):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Relay it, and tell gunicorn that it is handled. StopIteration makes gunicorn close the connection."""
-        if self._client.socket is None or (self._answer.in_memory and not self._client.begun):
+        if self._client.socket is None:
             if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
                 self._answer.finish(Ending.COMPLETE)  # WSGI does not iterate it
             return super().__call__(environ, start_response)
@@ -86,6 +86,8 @@ class Relayed(Response):
             error = stream_error.of_upstream(answer.status, answer.head)
             told = last_event(client, stream_error.event(answer.endpoint, error))
             return (Ending.COMPLETE if told else Ending.CLIENT_GONE), told and not closing
+        if answer.in_memory:
+            return self._send_whole(environ, closing)
         reply = cast(RawReply, answer.reply)
         shape, lead = self._shape(environ, reply, closing)
         pump = Pump(answer, reply, client, shape)
@@ -107,12 +109,28 @@ class Relayed(Response):
             self.headers["Transfer-Encoding"] = "chunked"
         if self.status_code == 204:
             self.headers.pop("Content-Length", None)
-        if closing or not shape.delimited:
+        return shape, self._head(environ, closing or not shape.delimited)
+
+    def _send_whole(self, environ: dict[str, Any], closing: bool) -> tuple[Ending, bool]:
+        """Send a body that is in memory; how that ended, and whether the connection can be used again."""
+        client, answer = self._client, self._answer
+        answer.reply.to_tap(answer.tap)
+        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.head
+        answer.sent = len(body)
+        if not _sent(client, self._head(environ, closing) + body):
+            return Ending.CLIENT_GONE, False
+        if client.uploading:
+            _let_it_read(client.socket)
+        return Ending.COMPLETE, not closing
+
+    def _head(self, environ: dict[str, Any], closes: bool) -> bytes:
+        """The head as it is sent; `closes`: the connection ends with this answer."""
+        if closes:
             self.headers["Connection"] = "close"
-        elif not modern:
+        elif environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
             self.headers["Connection"] = "keep-alive"
         self.headers["Date"] = formatdate(usegmt=True)
-        return shape, client_head.write(self.status, self.headers)
+        return client_head.write(self.status, self.headers)
 
 
 class LastEvent(Response):
@@ -130,11 +148,16 @@ class LastEvent(Response):
 
 def last_event(client: ClientSocket, event: bytes) -> bool:
     """End a begun answer with `event`; whether the client took it."""
+    return _sent(client, client.take_unsent() + chunk(event) + LAST_CHUNK)
+
+
+def _sent(client: ClientSocket, data: bytes) -> bool:
+    """Whether the client took all of it."""
     if client.gone:
         return False
     client.socket.settimeout(client.stall_s)
     try:
-        client.socket.sendall(client.take_unsent() + chunk(event) + LAST_CHUNK)
+        client.socket.sendall(data)
     except OSError:
         return False
     finally:
