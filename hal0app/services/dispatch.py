@@ -143,9 +143,6 @@ class Dispatch:
         caller, queue_s, load_s = ask.caller, 0.0, 0.0
         until = self._clock().tick + wait_s
         for replayed in (False, True):
-            if replayed:
-                want = self._slot_want(want.asked) if want.asked is not None else want
-                caller = replace(caller, replays=True)
             lease = self._control.lease(want, wait_s, client, caller)
             queue_s, load_s = queue_s + lease.queue_s, load_s + lease.load_s
             trip = Trip(
@@ -159,7 +156,7 @@ class Dispatch:
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, until)
             except ModelGone as gone:
-                self._note_gone(want, lease, gone)
+                want, caller = self._lost(want, lease, gone, again=not replayed), replace(caller, replays=True)
                 continue
             except BaseException:
                 lease.release()
@@ -170,15 +167,24 @@ class Dispatch:
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
 
-    def _note_gone(self, want: Want, lease: Lease, gone: ModelGone) -> None:
-        """Make sure that the next lease is not on the loading that just failed."""
+    def _lost(self, want: Want, lease: Lease, gone: ModelGone, again: bool) -> Want:
+        """What is wanted when the request is sent again, which is not on the loading that just failed."""
         now = self._clock()
         if gone.proof is not None:
             self._leases.bury(lease.resident)
-        lease.lose()
-        if gone.proof is not None:
-            self._crashes.note(lease.resident, want.slot, gone.proof)
-        self._observer.after(now, SETTLE_S)
+        lease.lose(returns=again)
+        try:
+            if gone.proof is not None:
+                self._crashes.note(lease.resident, want.slot, gone.proof)
+            self._observer.after(now, SETTLE_S)
+            wanted = self._slot_want(want.asked) if again and want.asked is not None else want
+        except BaseException:
+            if again:
+                self._leases.unreserve(want.model)
+            raise
+        if wanted.model != want.model:
+            self._leases.unreserve(want.model)
+        return wanted
 
     def _when_ready(
         self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip, until: float

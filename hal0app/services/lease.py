@@ -24,6 +24,9 @@ class Lease:
         """Give the place to the next who waits; once or often."""
         self._leases.end(self)
 
-    def lose(self) -> None:
-        """Give it back to nobody: what it was a place on may be gone."""
-        self._leases.end(self, hand_over=False)
+    def lose(self, returns: bool = False) -> None:
+        """Give it back to nobody: what it was a place on may be gone.
+
+        `returns`: a place is kept on the model until the request is sent again, or `Leases.unreserve`.
+        """
+        self._leases.end(self, hand_over=False, returns=returns)

@@ -60,6 +60,8 @@ class Leases:
         tick = self._clock().tick
         with self._changed:
             line = self._line(model)
+            if caller.replays and line.reserved:
+                line.reserved -= 1
             if resident is None:
                 line.forget(tick)
             elif line.usable(resident):
@@ -87,8 +89,11 @@ class Leases:
         line.last_used = tick
         return Lease(self, resident, tick)
 
-    def end(self, lease: Lease, hand_over: bool = True) -> None:
-        """The request of this lease has ended; the next gets its place, unless told otherwise."""
+    def end(self, lease: Lease, hand_over: bool = True, returns: bool = False) -> None:
+        """The request of this lease has ended; the next gets its place, unless told otherwise.
+
+        With `returns`, a place is kept for it until it is taken by a replay or given up by `unreserve`.
+        """
         tick = self._clock().tick
         with self._changed:
             if lease.over:
@@ -100,6 +105,7 @@ class Leases:
             if not line.held[address]:
                 del line.held[address]
             line.last_used = tick
+            line.reserved += returns
             if hand_over:
                 line.measure(tick - lease.begun)
                 self._fill(line, tick)
@@ -113,6 +119,14 @@ class Leases:
             lease.queue_s = max(0.0, tick - ticket.asked - ticket.load_s)
             ticket.lease = lease
             ticket.done.set()
+
+    def unreserve(self, model: str) -> None:
+        """The request that a place is kept for will not be sent again."""
+        tick = self._clock().tick
+        with self._changed:
+            line = self._line(model)
+            line.reserved -= 1
+            self._fill(line, tick)
 
     def withdraw(self, ticket: Ticket) -> None:
         """The request of this ticket is no more: a lease it was just given goes to the next."""

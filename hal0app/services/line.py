@@ -45,6 +45,7 @@ class Line:
     dead: Address | None = None
     last_used: float = float("-inf")
     service_s: float | None = None  # how long a request takes, a moving mean
+    reserved: int = 0  # places kept for requests that will be sent again
     owed: int = 0  # how many are to be served before the model may be made to leave
 
     def usable(self, resident: Resident) -> bool:
@@ -58,8 +59,9 @@ class Line:
 
     @property
     def free(self) -> int:
-        """Places that nobody holds; all of them while there is no loading."""
-        return self.places - (self.held[self.current.address] if self.serving and self.current else 0)
+        """Places that nobody holds and none is kept for; while there is no loading, nobody holds any."""
+        held = self.held[self.current.address] if self.serving and self.current else 0
+        return self.places - held - self.reserved
 
     def use(self, resident: Resident, places: int, tick: float) -> None:
         """Give requests to this loading from now on. For a new one, all who wait are owed a place."""

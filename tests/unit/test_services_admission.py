@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -222,10 +224,27 @@ def test_a_stream_that_cannot_be_told_any_more_is_gone(house: House) -> None:
 # -- who gives way
 
 
+@contextmanager
+def giving_way(house: House) -> Iterator[None]:
+    """Ends when a load has been told to hold off."""
+    told, holds_off = threading.Event(), house.leases.holds_off
+
+    def tell(*asked: Any) -> bool:
+        if not (answer := holds_off(*asked)):
+            return False
+        told.set()
+        return answer
+
+    house.leases.holds_off = tell  # type: ignore[method-assign]
+    yield
+    assert told.wait(20), "it did not give way"
+
+
 def test_a_model_serves_its_queue_before_it_leaves_for_another(house: House) -> None:
     held = lease(house)
     queued = ask(house)
-    rival = ask(house, "n")
+    with giving_way(house):
+        rival = ask(house, "n")
     held.release()
     held = queued.result()
     assert house.leases.waiting("n") == 1
@@ -259,9 +278,12 @@ def test_a_person_waits_for_no_queue(house: House) -> None:
 
 
 def test_a_person_does_not_wait_behind_a_load_that_gives_way(house: House) -> None:
+    house.folder.put(slot("second", "n", wait_s=600))
+    house.look()
     held = lease(house)
     queued = ask(house)
-    rival = ask(house, "n")
+    with giving_way(house):
+        rival = ask(house, "n")
     job = house.control.load(Want("o"), "ann")
     eventually(lambda: house.state() == "unloading", "it gives way no more")
     held.release()
@@ -273,7 +295,8 @@ def test_a_person_does_not_wait_behind_a_load_that_gives_way(house: House) -> No
 def test_a_load_that_gives_way_ends_when_its_client_leaves(house: House) -> None:
     held, client = lease(house), FakeClient()
     queued = ask(house)
-    rival = ask(house, "n", client=client)
+    with giving_way(house):
+        rival = ask(house, "n", client=client)
     client.leave()
     with pytest.raises(Hal0Error):
         rival.result()
@@ -285,7 +308,8 @@ def test_a_load_that_gives_way_ends_when_its_client_leaves(house: House) -> None
 def test_a_model_that_somebody_else_loads_while_its_load_gives_way_is_left_alone(house: House) -> None:
     held = lease(house)
     queued = ask(house)
-    rival = ask(house, "n")
+    with giving_way(house):
+        rival = ask(house, "n")
     house.lemond.capacity = {"llm": 2}
     house.lemond.put("n")
     serving = rival.result()
@@ -352,6 +376,29 @@ def test_a_request_that_is_sent_again_goes_before_those_who_wait(house: House) -
     answer.close()
     waiting[0].result().release()
     assert house.lemond.calls == [("load", "m"), ("load", "m")]
+
+
+def test_no_place_is_kept_for_a_request_that_is_refused_when_it_is_to_be_sent_again(house: House) -> None:
+    lease(house).release()
+
+    def die(_: FakeCall) -> Any:
+        house.lemond.drop("m")
+        house.folder.put(slot("primary", "m", enabled=False))
+        return Unreached("refused")
+
+    house.upstream.script = [die, FakeReply()]
+    with suppress(Hal0Error):
+        serve(house).close()
+    house.folder.put(slot("primary", "m", wait_s=60))
+    house.look()
+    lease(house).release()
+
+
+def test_a_request_that_is_lost_twice_leaves_no_place_kept(house: House) -> None:
+    house.upstream.script = [Unreached("refused")]
+    with pytest.raises(Hal0Error, match="vanished twice"):
+        serve(house)
+    lease(house).release()
 
 
 def test_a_backend_that_is_silent_for_too_long_is_not_asked_again(house: House) -> None:

@@ -322,6 +322,29 @@ def test_a_replay_is_served_next(leases: Leases) -> None:
     assert leases.position(again) == 0
 
 
+def test_a_place_is_kept_for_a_request_that_will_be_sent_again(leases: Leases) -> None:
+    held = lease_of_one(leases)
+    waiting = waiter(leases)
+    leases.bury(held.resident)
+    held.lose(returns=True)
+    leases.grant(resident("m", 2))
+    assert not waiting.done.is_set()
+    again = leases.take(resident("m", 2), "m", caller=Caller(replays=True))
+    assert isinstance(again, Lease)
+    again.release()
+    assert waiting.done.is_set()
+
+
+def test_a_place_that_was_kept_in_vain_goes_to_the_next(leases: Leases) -> None:
+    held = lease_of_one(leases)
+    waiting = waiter(leases)
+    held.lose(returns=True)
+    leases.offer(resident())
+    assert not waiting.done.is_set()
+    leases.unreserve("m")
+    assert waiting.done.is_set()
+
+
 def test_the_places_of_a_loading_stay_until_it_is_loaded_anew(leases: Leases) -> None:
     lease_of_one(leases)
     assert isinstance(leases.take(resident("m", 1), "m", Terms(places=9)), Ticket)
