@@ -96,7 +96,7 @@ def leave(app: App, upstream: Upstream, stage: str, reset: bool) -> None:
     name = upstream.on_request(play)
     with Client(app.port) as client:
         if stage == "upload":
-            client.send(name, "POST", "/v1/classify", headers={"Content-Length": "1000"})
+            client.send(name, "POST", "/v1/tokenize", headers={"Content-Length": "1000"})
             client.socket.sendall(b"x")
         elif stage == "beats":
             client.chat(name, X_Beats="2", X_Beat_S="0.1")
