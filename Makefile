@@ -85,6 +85,14 @@ SOAK := $(DEV)/bin/python -m tests.soak
 soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, frozen health, growth of memory and files
 	$(call lane,soak,$(SOAK) --minutes $(MINUTES))
 
+.PHONY: bench-ui
+bench-ui: $(DEV)/.ready chromium ## the times of the pages: first byte, first paint, live, click to message
+	$(call lane,bench-ui,$(DEV)/bin/python -m tests.e2e.bench)
+
+.PHONY: screenshots
+screenshots: $(DEV)/.ready chromium ## every page in every state, light and dark, into screenshots/, to be looked at
+	$(call lane,screenshots,$(DEV)/bin/python -m tests.e2e.screenshots screenshots)
+
 .PHONY: stateful
 stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as long and with a new seed
 	$(call lane,stateful,HAL0_STATEFUL=deep $(PYTEST) tests/stateful)

@@ -58,6 +58,7 @@ class Observation:
     version: str | None = None
     engine: str | None = None  # "hal0-embedded" when it is the trial engine
     boot: str | None = None  # what changes when lemond is started anew, where the host can tell
+    locked_out: bool = False  # lemond answered that hal0's key is wrong
     refused: bool = field(default=False, compare=False)  # DOWN, and nobody listens: it was not merely slow
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -93,6 +94,16 @@ class Settings(Section, frozen=True, kw_only=True):
     crash_loop: CrashLoop = CrashLoop()
     watchdog: WatchdogSection = WatchdogSection()
     retention: Retention = Retention()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place, by the name that a person knows it by. `own`: the file that the dashboard saves to."""
+
+    name: str
+    table: Mapping[str, Any]
+    own: bool = False
+    environment: bool = False
 
 
 LONGEST_PORT = 5

@@ -250,3 +250,10 @@ def test_the_configuration_is_a_table_or_not_told(
 ) -> None:
     daemon.config = answer
     assert probe.config() == told
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_told_apart_from_being_busy(daemon: Daemon, status: int) -> None:
+    daemon.status = status
+    seen = Probe(daemon.url, HandClock(), 20.0).look()
+    assert (seen.link, seen.locked_out) == (Link.BUSY, True)
