@@ -74,7 +74,7 @@ browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen thr
 	$(call lane,browser,$(PYTEST) tests/e2e)
 
 .PHONY: test-lemond
-test-lemond: root $(DEV)/.ready ## the contract and the promises on AMD's real lemond in a chroot (root)
+test-lemond: root $(DEV)/.ready chromium ## the contract, the promises and the pages on AMD's real lemond in a chroot (root)
 	$(call lane,test-lemond,tests/lemond/chroot.sh >/dev/null && $(PYTEST) tests/contract tests/acceptance tests/lemond --engine lemond)
 
 ##@ Measure

@@ -22,6 +22,7 @@ from hal0app.web.regions import VIEWS, Region, Sight, regions_of
 log = logging.getLogger(__name__)
 
 PLACES = 64
+PLACES_PER_ADDRESS = 8
 QUEUE = 64  # frames that a page may lie behind before it is let go
 BEAT_S = 2.0
 END = None
@@ -32,8 +33,8 @@ OPENING = sse.comment(" " * 1024) + b"retry: 1000\n"
 class Place:
     """One open page: its view and the frames it has not read yet. Closing it twice is fine."""
 
-    def __init__(self, view: str, leave: Callable[[Place], None]) -> None:
-        self.view = view
+    def __init__(self, view: str, leave: Callable[[Place], None], address: str = "") -> None:
+        self.view, self.address = view, address
         self._leave = leave
         self._frames: queue.Queue[bytes | None] = queue.Queue(QUEUE)
 
@@ -72,17 +73,23 @@ class Hub:
 
     # -- for requests
 
-    def join(self, view: str) -> Place | None:
-        """A place on the stream of `view`, its first frame the whole page; None when all places are taken."""
+    def join(self, view: str, address: str = "") -> Place | None:
+        """A place on the stream of `view`, its first frame the whole page; None when all places are taken.
+
+        One `address` gets `PLACES_PER_ADDRESS` of them; an empty one is not counted.
+        """
         with self._lock:
-            if self._closed or len(self._places) >= PLACES:
+            if self._closed or len(self._places) >= PLACES or self._has_enough(address):
                 return None
             self._refresh(view)
-            place = Place(view, self._leave)
+            place = Place(view, self._leave, address)
             place.put(OPENING + sse.frame(self._whole(view)))
             place.put(self._beat())
             self._places.add(place)
             return place
+
+    def _has_enough(self, address: str) -> bool:
+        return bool(address) and sum(place.address == address for place in self._places) >= PLACES_PER_ADDRESS
 
     def _leave(self, place: Place) -> None:
         self._places.discard(place)

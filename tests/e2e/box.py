@@ -42,7 +42,7 @@ class Box(NamedTuple):
         self.engine.release()
         for name in ("primary", "second", "embed"):
             if self.app.slot(name)["state"] != "offline":
-                self.app.post(f"/api/slots/{name}/unload?wait=true").raise_for_status()
+                self.app.post(f"/api/slots/{name}/unload?wait=true&force=true").raise_for_status()
                 self.app.slot_is(name, "offline")
 
 

@@ -41,14 +41,15 @@ def test_a_new_line_appears_at_the_end_without_a_reload(box: Box, open_tab: Open
 
 
 def test_filters_are_in_the_address_and_hold_for_what_comes(box: Box, open_tab: OpenTab) -> None:
+    box.app.post("/api/slots/embed/load?wait=true").raise_for_status()
     tab = open_tab(box.url).open("/journal")
     tab.page.select_option("#slot", "embed")
     tab.page.click("button:text-is('Filter')")
     assert "slot=embed" in tab.page.url
     tab.link("live")
     act(box)
-    box.app.post("/api/slots/embed/load?wait=true").raise_for_status()
-    expect(tab.page.locator("#log li", has_text="embed is ready").last).to_be_visible()
+    box.app.post("/api/slots/embed/unload?wait=true").raise_for_status()
+    expect(tab.page.locator("#log li", has_text="embed is offline").last).to_be_visible()
     assert set(tab.page.evaluate("[...document.querySelectorAll('#log li')].map(line => line.dataset.slot)")) == {
         "embed"
     }

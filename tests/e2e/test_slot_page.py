@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.box import Box
 from tests.e2e.browser import Tab
@@ -179,6 +179,22 @@ def test_live_updates_can_be_paused_by_a_reader(tab: Tab, box: Box) -> None:
     tab.link("live")
 
 
+def test_a_first_connection_that_is_refused_is_tried_again(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, allowed=("503",))
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            return route.continue_()
+        refused.append(route.request.url)
+        return route.fulfill(status=503, body="no")
+
+    tab.page.route("**/events*", refuse_once)
+    tab.page.goto(f"{box.url}/slots")
+    tab.link("live")
+    assert refused
+
+
 def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: Box) -> None:
     assert box.app.process is not None
     frozen = [box.app.process.pid, *processes.children(box.app.process.pid)]
@@ -310,6 +326,21 @@ def test_a_planted_inline_script_or_style_is_noticed(box: Box, open_tab: OpenTab
     assert tab.page.evaluate("window.__ran") is None
 
 
-def test_a_planted_barrier_is_noticed(tab: Tab) -> None:
-    tab.page.evaluate("document.querySelector('main').append(document.createElement('input'))")
-    assert [line.partition(":")[0] for line in tab.axe()] == ["label"]
+BARRIERS = {
+    "image-alt": "<img src='data:,'>",
+    "button-name": "<button></button>",
+    "label": "<input>",
+    "color-contrast": "<p class='quiet faint'>hard to read</p>",
+    "aria-allowed-attr": "<p role='heading' aria-level='2' aria-checked='true'>odd</p>",
+}
+
+
+def test_planted_barriers_are_noticed(tab: Tab) -> None:
+    tab.page.evaluate(
+        """markup => { const box = document.createElement('section'); box.setAttribute('aria-label', 'planted');
+        box.append(document.createRange().createContextualFragment(markup)); document.querySelector('main').append(box);
+        const sheet = new CSSStyleSheet(); sheet.replaceSync('.faint { color: #ccc; background: #fff; }');
+        document.adoptedStyleSheets = [sheet]; }""",
+        "".join(BARRIERS.values()),
+    )
+    assert {line.partition(":")[0] for line in tab.axe()} == set(BARRIERS)

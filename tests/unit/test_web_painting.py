@@ -20,7 +20,8 @@ from hal0app.services.recall import Told
 from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web import assets
-from hal0app.web.hub import PLACES, QUEUE, Hub
+from hal0app.web.events import _counted
+from hal0app.web.hub import PLACES, PLACES_PER_ADDRESS, QUEUE, Hub
 from hal0app.web.log import Filters
 from hal0app.web.painting import APPEND, TEMPLATES, Painter, iso, patches
 from hal0app.web.regions import ASKING, SHELL, VIEWS, Sight, regions_of
@@ -197,6 +198,24 @@ def test_places_are_counted_and_given_back() -> None:
     places[0].close()
     places[0].close()
     assert hub.join("slots") is not None
+
+
+def test_one_address_does_not_take_all_places() -> None:
+    hub = Stage().hub
+    places = [hub.join("slots", "10.0.0.7") for _ in range(PLACES_PER_ADDRESS)]
+    assert all(places)
+    assert hub.join("slots", "10.0.0.7") is None
+    assert hub.join("slots", "10.0.0.8") is not None
+    assert places[0] is not None
+    places[0].close()
+    assert hub.join("slots", "10.0.0.7") is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"), [("10.0.0.7", "10.0.0.7"), ("127.0.0.1", ""), ("::1", ""), ("", ""), ("fe80::1", "fe80::1")]
+)
+def test_this_machine_itself_is_not_counted(address: str, counted: str) -> None:
+    assert _counted(address) == counted
 
 
 def test_a_page_that_does_not_read_is_let_go_and_its_place_is_free() -> None:

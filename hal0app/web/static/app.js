@@ -39,6 +39,7 @@
   }
   live.addEventListener("htmx:sse:before:connection", (event) => {
     connection = event.detail.connection;
+    if (paused) { connection.cancelled = true; return; }
     if (connection.attempt === 0) return;
     show("reconnecting");
     // The extension retries what was a stream and does not see that it has become a plain page, or nothing. A retry
@@ -53,7 +54,7 @@
     pause.setAttribute("aria-pressed", paused);
     if (paused) {
       show("paused");
-      if (connection) { connection.cancelled = true; connection.reader?.cancel(); }
+      connection?.reader?.cancel();
     } else {
       show("connecting");
       document.body.dispatchEvent(new Event("wake"));
