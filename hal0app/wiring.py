@@ -44,6 +44,7 @@ from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
 from hal0app.services.feed import Feed
 from hal0app.services.hal0 import Hal0
+from hal0app.services.heard import Heard
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
 from hal0app.services.machine import Machine
@@ -119,6 +120,8 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     stock = Stock(models, downloads, backends, clock.now)
     machine = Machine(HardwareFiles(), observer, preflight.held, clock.now)
     traffic = Traffic(requests.select, clock.now)
+    heard = Heard(clock.now, lambda: witness.present)
+    witness.on_line(heard.hear)
     return Hal0(
         settings=settings,
         clock=clock.now,
@@ -139,6 +142,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         machine=machine,
         desk=SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now),
         traffic=traffic,
+        heard=heard,
         lemonade_there=host.lemond_installed,
         workers=[witness, keeper, downloads, stock, machine, traffic, sampling, stats, requests],
         on_start=[WorkerLock(where.lock).take],

@@ -15,6 +15,7 @@ from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
 from hal0app.services.feed import Feed
+from hal0app.services.heard import Heard
 from hal0app.services.machine import Machine
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
@@ -57,6 +58,7 @@ class Hal0:
     machine: Machine
     desk: SettingsDesk
     traffic: Traffic
+    heard: Heard
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)

@@ -21,6 +21,8 @@ NO_STORE = {"Cache-Control": "no-store", "Vary": "HX-Request, Accept-Encoding"}
 PACKING = 5  # a millisecond for the largest page
 WITHOUT_SCRIPT_WAIT_S = 1.0  # long enough for a refusal, and for the page to show what was begun
 YOU = "you"
+THEME_COOKIE = "hal0-theme"
+THEMES = ("light", "dark")
 
 
 @bp.before_request
@@ -32,16 +34,24 @@ def only_from_our_own_pages() -> None:
         raise errors.error("request.forbidden_origin", message)
 
 
+def theme() -> str:
+    """`light` or `dark`, as this browser was told to show hal0; empty: as its system does."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
+
+
 def by_script() -> bool:
     """Whether htmx asks, which wants a part of a page or a message."""
     return request.headers.get("HX-Request") == "true"
 
 
-def page(view: str, problem: str = "", status: int = 200, said: str = "", **facts: object) -> Response:
-    """A whole page; `problem` or `said` is told at its top."""
+def page(
+    view: str, problem: str = "", status: int = 200, said: str = "", current: str = "", **facts: object
+) -> Response:
+    """A whole page; `problem` or `said` is told at its top. `current`: where it belongs in the navigation."""
     shown = site().painter.render(
-        VIEWS[view].template, frame="layout.html", view=view, current=view, region=site().hub.picture(view),
-        problem=problem, said=said, **facts,
+        VIEWS[view].template, frame="layout.html", view=view, current=current or view, region=site().hub.picture(view),
+        problem=problem, said=said, theme=theme(), **facts,
     )  # fmt: skip
     return _html(shown, status)
 
@@ -51,7 +61,7 @@ def asking(template: str, current: str, status: int = 200, problem: str = "", **
     frame = "dialog.html" if by_script() else "layout.html"
     shown = site().painter.render(
         template, frame=frame, view=ASKING, current=current, region=site().hub.picture(ASKING), problem=problem,
-        said="", **facts,
+        said="", theme=theme(), **facts,
     )  # fmt: skip
     return _html(shown, status)
 

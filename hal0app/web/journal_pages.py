@@ -6,8 +6,9 @@ from flask import Response, request
 
 from hal0app.core.journal import Entry
 from hal0app.web.blueprint import NO_STORE, bp, page
-from hal0app.web.log import MOST_LINES, Filters, log_line
+from hal0app.web.log import MOST_LINES, Filters, heard_line, log_line
 from hal0app.web.painting import iso
+from hal0app.web.regions import HEARD
 from hal0app.web.site import site
 
 DOWNLOAD_LINES = 20_000
@@ -26,9 +27,20 @@ def journal() -> Response:
     found = _entries(filters, MOST_LINES + 1, before)
     told = site().recall.told()
     return page(
-        "journal", filters=filters, lines=[log_line(one) for one in found[-MOST_LINES:]], before=before,
-        earlier=len(found) > MOST_LINES, known=len(told.entries), slots=sorted(told.of_slot),
+        "journal", tab="", followed=True, filters=filters, before=before, earlier=len(found) > MOST_LINES,
+        lines=[log_line(one) for one in found[-MOST_LINES:]], known=len(told.entries), slots=sorted(told.of_slot),
         kinds=sorted({one.kind for one in told.entries}),
+    )  # fmt: skip
+
+
+@bp.get("/journal/lemonade")
+def lemonade_log() -> Response:
+    """Lemonade's own log since hal0's start, as far as it is kept."""
+    filters, heard = Filters.of(request.args), site().hal0.heard
+    lines = [heard_line(one) for one in heard.lines()]
+    return page(
+        HEARD, current="journal", tab="/lemonade", followed=heard.following(), filters=filters,
+        lines=list(filter(filters.fits, lines)), before="", earlier=False, known=len(lines), slots=[], kinds=[],
     )  # fmt: skip
 
 

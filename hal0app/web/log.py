@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from hal0app.core.journal import LEVELS, Entry
+from hal0app.services.heard import Line
 
 MOST_LINES = 500
 LONGEST = 200
@@ -39,6 +40,11 @@ def log_line(entry: Entry) -> LogLine:
     )  # fmt: skip
 
 
+def heard_line(line: Line) -> LogLine:
+    """A line of Lemonade's own log."""
+    return LogLine(line.number, round(line.at), line.level, "", "lemonade", "", line.text, "")
+
+
 @dataclass(frozen=True)
 class Filters:
     """What the address of the journal page asks for; empty: everything."""
@@ -64,6 +70,11 @@ class Filters:
     def query(self) -> str:
         """As the part of an address behind the question mark."""
         return urlencode({key: value for key, value in self.__dict__.items() if value})
+
+    def fits(self, line: LogLine) -> bool:
+        """Whether a line of Lemonade's log is wanted: by its level and its words."""
+        worse = {"": line.level, "warning": "warning error"}.get(self.level, self.level)
+        return line.level in worse.split() and self.q.lower() in line.message.lower()
 
     def for_store(self) -> dict[str, str | None]:
         """As the store takes it."""

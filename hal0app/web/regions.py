@@ -14,6 +14,7 @@ from hal0app.core.slot_type import SlotType
 from hal0app.core.throughput import Throughput
 from hal0app.core.timeline import MINUTE, Timeline, timeline
 from hal0app.services.hal0 import Hal0
+from hal0app.services.heard import Line
 from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
@@ -21,7 +22,7 @@ from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web.cards import Card, Summary, cards, summary
 from hal0app.web.lemonade_line import lemonade_line
-from hal0app.web.log import LogLine, log_line
+from hal0app.web.log import LogLine, heard_line, log_line
 from hal0app.web.overview import Fact, Memory, Overview, Traffic, hardware_facts, memory_shown, overview, traffic
 from hal0app.web.shelf import BackendRow, DownloadRow, backend_rows, download_row, model_rows
 
@@ -29,6 +30,7 @@ EMBEDDED_ENGINE = "hal0-embedded"
 FOOTER_LINES = 8
 RECENT_LINES = 5
 LIVE_LINES = 200
+HEARD = "lemonade-log"
 ASKING = "asking"  # the view of pages that ask a person something: only what is on every page
 HOURS = (1, 6)
 
@@ -44,6 +46,7 @@ class Sight:
     shelves: Callable[[], Shelves] = Shelves  # asked only where it is shown, for asking keeps it looking
     gauges: Callable[[], Gauges | None] = lambda: None
     traffic: Callable[[], Throughput | None] = lambda: None
+    heard: Callable[[], list[Line]] = list
     lemonade_there: Callable[[], bool] = lambda: True
 
 
@@ -57,6 +60,7 @@ def look(hal0: Hal0, recall: Recall) -> Sight:
         shelves=hal0.stock.shelves,
         gauges=hal0.machine.gauges,
         traffic=hal0.traffic.shown,
+        heard=hal0.heard.lines,
         lemonade_there=hal0.lemonade_there,
     )
 
@@ -100,6 +104,11 @@ def journal_lines(sight: Sight) -> tuple[JournalLine, ...]:
 def log_lines(sight: Sight) -> tuple[LogLine, ...]:
     """The newest lines of the journal page, oldest first."""
     return tuple(map(log_line, sight.told.entries[-LIVE_LINES:]))
+
+
+def heard_lines(sight: Sight) -> tuple[LogLine, ...]:
+    """Lemonade's own log, as far as it is kept."""
+    return tuple(map(heard_line, sight.heard()))
 
 
 def model_news(sight: Sight) -> str:
@@ -238,6 +247,12 @@ VIEWS: dict[str, View] = {
         label="Journal",
         template="journal.html",
         own=(Region("log", "partials/_log.html", log_lines, item="partials/_log_line.html", grows=True),),
+    ),
+    HEARD: View(
+        path="/journal/lemonade",
+        label="",
+        template="journal.html",
+        own=(Region("log", "partials/_log.html", heard_lines, item="partials/_log_line.html", grows=True),),
     ),
     "settings": View(path="/settings", label="Settings", template="settings.html", own=()),
     ASKING: View(path="", label="", template="", own=()),

@@ -10,11 +10,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app.errors import Hal0Error
 from hal0app.web import settings_form
-from hal0app.web.blueprint import YOU, bp, page
+from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
 from hal0app.web.site import site
 
 SAVED = "Saved. It takes effect when hal0 restarts."
 REFUSED_FORM = 422
+YEAR_S = 365 * 86_400
 
 
 def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = None, status: int = 200) -> Response:
@@ -33,6 +34,18 @@ def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = N
 def show_settings() -> Response:
     """Every setting."""
     return _page()
+
+
+@bp.post("/settings/appearance")
+def save_theme() -> AnyResponse:
+    """Keep how this browser shows hal0, in a cookie of its own."""
+    response = redirect("/settings", 303)
+    chosen = request.form.get("theme", "")
+    if chosen in THEMES:
+        response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR_S, samesite="Lax", httponly=True)
+    else:
+        response.delete_cookie(THEME_COOKIE)
+    return response
 
 
 @bp.post("/settings/<section>")

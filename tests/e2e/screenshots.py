@@ -63,7 +63,7 @@ def main(folder: Path) -> None:
             box.at_rest()
             with state.enter(box) as url:
                 for path in state.pages:
-                    page = path.strip("/") or "overview"
+                    page = path.strip("/").replace("/", "-") or "overview"
                     take(browser, url, path, f"{page}-{name}", folder, partial(shows, path=path, state=state))
             print(name, flush=True)
         box.at_rest()

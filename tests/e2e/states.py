@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.box import Box
 from tests.support.app import hal0
 
-PAGES = ("/", "/slots", "/models", "/chat", "/journal", "/settings")
+PAGES = ("/", "/slots", "/models", "/chat", "/journal", "/journal/lemonade", "/settings")
 SLOT_PAGES = ("/", "/slots", "/chat")
 
 

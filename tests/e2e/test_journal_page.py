@@ -115,3 +115,15 @@ def test_earlier_lines_are_a_page_of_their_own(box: Box, open_tab: OpenTab) -> N
     tab.page.click(".said a")
     act(box, 1)
     expect(tab.page.locator("#log li").last).to_contain_text("slot primary was changed")
+
+
+def test_lemonades_own_log_is_beside_it_as_it_comes(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal")
+    tab.page.click("text=Lemonade's own log")
+    tab.link("live")
+    assert box.app.chat("primary").ok
+    expect(tab.page.locator("#log li", has_text="tiny-a").last).to_be_visible()
+    tab.page.fill("#q", "nothing says this")
+    tab.page.click("button:text-is('Filter')")
+    expect(tab.page.locator("#log-empty")).to_contain_text("No line matches.")
+    assert tab.axe() == []

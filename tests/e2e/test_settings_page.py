@@ -79,3 +79,16 @@ def test_the_api_reads_and_changes_the_same(box: Box, saved: Path) -> None:
     refused = requests.patch(f"{box.url}/api/settings", json={"retention": {"journal": 1}}, timeout=30)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "settings.invalid")
     assert requests.get(f"{box.url}/api/settings", timeout=30).json()[0]["key"] == "server.host"
+
+
+@SCRIPT
+def test_a_browser_can_be_told_its_colours(box: Box, open_tab: OpenTab, script: bool) -> None:
+    tab = open_tab(box.url, java_script_enabled=script, color_scheme="light")
+    tab.page.goto(f"{box.url}/settings")
+    tab.page.select_option("#theme", "dark")
+    tab.page.click("section:has(#theme) button")
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(tab.page.locator("html")).to_have_css("background-color", "rgb(17, 21, 28)")
+    tab.page.select_option("#theme", "")
+    tab.page.click("section:has(#theme) button")
+    expect(tab.page.locator("html")).to_have_css("background-color", "rgb(246, 247, 249)")
