@@ -118,6 +118,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     models = Models(lemonade, catalogue, observer, control, downloads, store, clock.now)
     backends = Backends(lemonade, downloads, store, clock.now)
     stock = Stock(models, downloads, backends, clock.now)
+    observer.subscribe(stock.observed)
     machine = Machine(HardwareFiles(), observer, preflight.held, clock.now)
     traffic = Traffic(requests.select, clock.now)
     heard = Heard(clock.now, lambda: witness.present)

@@ -27,6 +27,11 @@ class Interest:
         self._asked_at = self._clock().tick
         self._news.set()
 
+    def nudge(self) -> None:
+        """Something changed: look now, if anybody does."""
+        if self.there:
+            self._news.set()
+
     @property
     def there(self) -> bool:
         """Whether somebody looked lately."""

@@ -20,6 +20,7 @@ from hal0app.services.backends import Backends
 from hal0app.services.downloads import Downloads
 from hal0app.services.interest import Interest
 from hal0app.services.models import Models, ModelView
+from hal0app.services.observer import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Stock:
         self._counted: dict[str, _Counted] = {}
         self._interest = Interest(clock)
         self._seldom_at = float("-inf")
+        self._resident: frozenset[str] = frozenset()
         self._stopping = False
         self._listeners: list[Callable[[], None]] = []
 
@@ -77,6 +79,13 @@ class Stock:
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call `listener` (quick, no IO) after every look that found something else."""
         self._listeners.append(listener)
+
+    def observed(self, snapshot: Snapshot) -> None:
+        """Look now when other models are resident than before."""
+        resident = snapshot.residency.models()
+        if resident != self._resident:
+            self._resident = resident
+            self._interest.nudge()
 
     def changed(self) -> None:
         """Look now: somebody changed something."""

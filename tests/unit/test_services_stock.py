@@ -9,9 +9,10 @@ from hal0app import errors
 from hal0app.core.download import Download
 from hal0app.core.model import Model
 from hal0app.services.models import ModelView
+from hal0app.services.observer import Snapshot
 from hal0app.services.stock import Stock
 from tests.support.waiting import eventually
-from tests.unit.fakes import HandClock
+from tests.unit.fakes import HandClock, seen
 
 
 class Lemonade:
@@ -114,3 +115,16 @@ def test_nobody_is_asked_while_nobody_is_interested() -> None:
     it.stop()
     worker.join(10)
     assert not worker.is_alive()
+
+
+def test_another_residency_is_looked_at_at_once() -> None:
+    it, downloads, _, clock = stock()
+    worker = threading.Thread(target=it.run, daemon=True)
+    worker.start()
+    it.shelves()
+    eventually(lambda: downloads.looks, "it looked")
+    looks = downloads.looks
+    it.observed(Snapshot(residency=seen(clock().tick, "m")))
+    eventually(lambda: downloads.looks > looks, "it looked again", within=4.0)
+    it.stop()
+    worker.join(10)
