@@ -74,7 +74,7 @@ browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen thr
 	$(call lane,browser,$(PYTEST) tests/e2e)
 
 .PHONY: test-lemond
-test-lemond: root $(DEV)/.ready ## the contract and the promises on AMD's real lemond in a chroot (root)
+test-lemond: root $(DEV)/.ready chromium ## the contract, the promises and the pages on AMD's real lemond in a chroot (root)
 	$(call lane,test-lemond,tests/lemond/chroot.sh >/dev/null && $(PYTEST) tests/contract tests/acceptance tests/lemond --engine lemond)
 
 ##@ Measure
@@ -84,6 +84,14 @@ SOAK := $(DEV)/bin/python -m tests.soak
 .PHONY: soak
 soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, frozen health, growth of memory and files
 	$(call lane,soak,$(SOAK) --minutes $(MINUTES))
+
+.PHONY: bench-ui
+bench-ui: $(DEV)/.ready chromium ## the times of the pages: first byte, first paint, live, click to message
+	$(call lane,bench-ui,$(DEV)/bin/python -m tests.e2e.bench)
+
+.PHONY: screenshots
+screenshots: $(DEV)/.ready chromium ## every page in every state, light and dark, into screenshots/, to be looked at
+	$(call lane,screenshots,$(DEV)/bin/python -m tests.e2e.screenshots screenshots)
 
 .PHONY: stateful
 stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as long and with a new seed

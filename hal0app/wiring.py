@@ -13,6 +13,7 @@ from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
 from hal0app.adapters.gguf_files import GgufFiles
+from hal0app.adapters.hardware import HardwareFiles
 from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
@@ -23,7 +24,7 @@ from hal0app.adapters.memory_use import MemoryUseTable
 from hal0app.adapters.meters import Meters
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.request_table import RequestTable
-from hal0app.adapters.settings_file import load_settings
+from hal0app.adapters.settings_file import SettingsFiles, load_settings
 from hal0app.adapters.slot_files import SlotFiles
 from hal0app.adapters.store import Store
 from hal0app.adapters.upstream import HttpUpstream
@@ -33,6 +34,7 @@ from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
 from hal0app.api import recording, security, slot_ports, state, v1
 from hal0app.api import requests as requests_api
+from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
@@ -43,8 +45,10 @@ from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
 from hal0app.services.feed import Feed
 from hal0app.services.hal0 import Hal0
+from hal0app.services.heard import Heard
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
+from hal0app.services.machine import Machine
 from hal0app.services.metering import Metering, gauges
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
@@ -53,8 +57,11 @@ from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
 from hal0app.services.sampling import Sampling
+from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
 from hal0app.services.stats import Stats
+from hal0app.services.stock import Stock
+from hal0app.services.traffic import Traffic
 from hal0app.services.vitals import Checkup
 from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
@@ -117,6 +124,14 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     sampling = Sampling(observer, MemoryFiles(), LlamaGauges(), clock.now)
     Metering(observer, meters)
     slots.vitals = Checkup(requests, stats, sampling).vitals
+    models = Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines)
+    backends = Backends(lemonade, downloads, store, clock.now)
+    stock = Stock(models, downloads, backends, clock.now)
+    observer.subscribe(stock.observed)
+    machine = Machine(HardwareFiles(), observer, preflight.held, clock.now)
+    traffic = Traffic(requests.select, clock.now)
+    heard = Heard(clock.now, lambda: witness.present)
+    witness.on_line(heard.hear)
     return Hal0(
         settings=settings,
         clock=clock.now,
@@ -127,13 +142,19 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         dispatch=dispatch,
         store=store,
         feed=Feed(store, observer),
-        models=Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines),
+        models=models,
         downloads=downloads,
-        backends=Backends(lemonade, downloads, store, clock.now),
         requests=requests,
         stats=stats,
         metrics=meters.text,
-        workers=[witness, keeper, downloads, sampling, stats, requests, upstream],
+        backends=backends,
+        stock=stock,
+        machine=machine,
+        desk=SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now),
+        traffic=traffic,
+        heard=heard,
+        lemonade_there=host.lemond_installed,
+        workers=[witness, keeper, downloads, stock, machine, traffic, sampling, stats, requests, upstream],
         on_start=[WorkerLock(where.lock).take],
     )
 
@@ -147,7 +168,8 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     recording.init_app(app)
     security.init_app(app, hal0.settings.server.allowed_hosts)
     slot_ports.init_app(app)
-    for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp, requests_api.bp):
+    apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
+    for blueprint in (one.bp for one in apis):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)
     return app

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 UNITS = ("lemond.service", "lemonade-server.service")
+UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+PROGRAMS = ("usr/bin/lemond", "usr/local/bin/lemond", "opt/lemonade/bin/lemond")
 
 
 def lemond_boot(units: Path = Path("/run/systemd/units")) -> str | None:
@@ -26,3 +28,9 @@ def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
         return path.read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def lemond_installed(root: Path = Path("/")) -> bool:
+    """Whether this host has a lemond that could be started."""
+    units = [f"{folder}/{unit}" for folder in UNIT_FOLDERS for unit in UNITS]
+    return any((root / path).exists() for path in (*PROGRAMS, *units))

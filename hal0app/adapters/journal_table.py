@@ -17,6 +17,8 @@ CLAUSES = {
     "kind": "kind = :kind",
     "level": "level = :level",
     "source": "source = :source",
+    "worse": "level != 'info' AND :worse != ''",
+    "before": "id < :before",
     "q": "instr(lower(message), lower(:q)) > 0",
 }
 
@@ -35,7 +37,8 @@ def select(
 ) -> list[Entry]:
     """Entries with an id above `since`, oldest first; `newest` takes the last `limit` of them.
 
-    `filters` are columns (slot, kind, level, source) or `q`, a part of the message; empty ones do not filter.
+    `filters` are columns (slot, kind, level, source), `q`, a part of the message, `before`, an id, or `worse`: whatever
+    is not info. Empty ones do not filter.
     """
     wanted = {key: value for key, value in filters.items() if value}
     clauses = " AND ".join(["id > :since", *(CLAUSES[key] for key in wanted)])

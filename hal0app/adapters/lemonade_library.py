@@ -20,6 +20,11 @@ JOB = {"stream": True, "subscribe": False}
 class LemonadeLibrary(LemonadeClient):
     """Everything of LemonadeClient, and what changes the disk. Raises the same errors."""
 
+    def registry(self) -> list[dict[str, Any]]:
+        """The rows of all models that lemond knows for this machine, downloaded or not."""
+        rows = self._call("GET", "/v1/models?show_all=true", READ_S).get("data")
+        return [row for row in rows if isinstance(row, dict) and row.get("id")] if isinstance(rows, list) else []
+
     def delete(self, model: str) -> None:
         """Delete the files of a model that lemond downloaded; it refuses for files that a person put there."""
         self._call("POST", "/v1/delete", DELETE_S, json={"model_name": model})

@@ -18,9 +18,10 @@ class MemoryFiles:
 
     def host(self) -> HostMemory:
         """What the host has now."""
-        available = _fields(self._root / "proc/meminfo").get("MemAvailable")
+        known = _fields(self._root / "proc/meminfo")
         folders = sorted((self._root / "sys/class/drm").glob("card*/device"))
-        return HostMemory(available, tuple(card for folder in folders if (card := _card(folder)) is not None))
+        cards = tuple(card for folder in folders if (card := _card(folder)) is not None)
+        return HostMemory(known.get("MemAvailable"), cards, known.get("MemTotal"))
 
     def process(self, pid: int) -> ProcessMemory | None:
         """What a process of this host holds."""

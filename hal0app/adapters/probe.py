@@ -16,6 +16,7 @@ from hal0app.adapters import plain_http
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.residency import Link, Observation, read_health
 
+KEY_REFUSED = (401, 403)
 GIVEN_UP_S = 300.0  # a read this old hangs on a connection that is lost, not on a lemond that is busy
 
 
@@ -80,6 +81,8 @@ class Probe:
             status, body = self._get("/v1/health", None)
             if status == 200:
                 return read_health(taken, json.loads(body), boot)
+            if status in KEY_REFUSED:
+                return Observation(taken, Link.BUSY, locked_out=True)
         except ConnectionRefusedError:
             return Observation(taken, Link.DOWN)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

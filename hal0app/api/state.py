@@ -75,6 +75,12 @@ def swap_status() -> Response:
     return jsonify(npu.swap_status(snapshot.configs, snapshot.seen))
 
 
+@bp.get("/api/system")
+def system() -> Response:
+    """The machine: CPU, GPUs, NPU, memory."""
+    return jsonify(hal0().machine.as_json())
+
+
 @bp.get("/api/drift")
 def drift() -> Response:
     """What the drift checker found and is not mended yet."""

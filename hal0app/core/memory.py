@@ -61,10 +61,11 @@ class Card:
 
 @dataclass(frozen=True)
 class HostMemory:
-    """What the host has; `available` is None where it could not be read."""
+    """What the host has, in bytes; None is what could not be read."""
 
     available: int | None = None
     cards: tuple[Card, ...] = ()
+    total: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,3 +59,11 @@ CATALOGUE: dict[Reason, Row] = {
 def message(reason: Reason, **facts: object) -> str:
     """The exact words for `reason`, filled with the facts its row names."""
     return CATALOGUE[reason].message.format(**facts)
+
+
+_NEXT = re.compile(r" \((?:auto-)?re?loads on (?:the )?next request\)$")
+
+
+def past(message: str) -> str:
+    """A message as history tells it: without what will happen next."""
+    return _NEXT.sub("", message)

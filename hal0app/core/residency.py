@@ -66,6 +66,7 @@ class Observation:
     version: str | None = None
     engine: str | None = None  # "hal0-embedded" when it is the trial engine
     boot: str | None = None  # what changes when lemond is started anew, where the host can tell
+    locked_out: bool = False  # lemond answered that hal0's key is wrong
 
     @property
     def fresh(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -144,6 +145,16 @@ class Settings(Section, frozen=True, kw_only=True):
         for name, target in self.alias.items():
             if target in self.alias:
                 raise ValueError(f"alias '{name}' names the alias '{target}'; name a slot or a model")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place, by the name that a person knows it by. `own`: the file that the dashboard saves to."""
+
+    name: str
+    table: Mapping[str, Any]
+    own: bool = False
+    environment: bool = False
 
 
 LONGEST_PORT = 5

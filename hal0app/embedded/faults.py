@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from hal0app.embedded import simulated_downloads
 from hal0app.embedded.errors import StartError
 from hal0app.embedded.http import Application, Reply, Request, Stream
 from hal0app.embedded.process import Backend, Cancelled
 from hal0app.embedded.router import Starts
+from hal0app.embedded.simulated_downloads import SimulatedDownloads
 
 Facts = Mapping[str, Any]
 
@@ -25,6 +27,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "cut": {"after": 0},
     "refuse": {"model": "", "error": "llama-server failed to start"},
     "slow": {"model": "", "seconds": None},
+    "registry": simulated_downloads.DEFAULTS,
 }
 # What takes no lock in lemond, so that it answers while the router is stuck.
 FREE = ("/live", "/v1/stats", "/v1/system-info", "/v1/system-stats", "/internal/config", "/logs/stream")
@@ -88,13 +91,14 @@ class Faults:
 
 def troubled(application: Application, faults: Faults) -> Application:
     """The application as it is reached through the faults: hanging, short of threads, losing its streams."""
+    downloads = SimulatedDownloads()
 
     def answer(request: Request) -> Reply:
         faults.take_thread()
         reply: Reply | None = None
         try:
             faults.wait_while(lambda: _hangs(faults, request.path))
-            reply = application(request)
+            reply = downloads.answer(request, faults.find("registry")) or application(request)
         finally:
             if not isinstance(reply, Stream):
                 faults.give_thread_back()

@@ -15,12 +15,17 @@ from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
 from hal0app.services.feed import Feed
+from hal0app.services.heard import Heard
+from hal0app.services.machine import Machine
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
 from hal0app.services.requests import Requests
+from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
 from hal0app.services.stats import Stats
+from hal0app.services.stock import Stock
+from hal0app.services.traffic import Traffic
 
 
 class Worker(Protocol):
@@ -49,6 +54,12 @@ class Hal0:
     requests: Requests
     stats: Stats
     metrics: Callable[[str], tuple[bytes, str]]  # the Accept header -> Prometheus' text and its type
+    stock: Stock
+    machine: Machine
+    desk: SettingsDesk
+    traffic: Traffic
+    heard: Heard
+    lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

@@ -19,6 +19,7 @@ from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
 from hal0app.services.downloads import Downloads
+from hal0app.services.jobs import Job
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Library, States
 from hal0app.services.quarantines import Quarantines
@@ -86,6 +87,11 @@ class Models:
                 known[slot.model] = Model(slot.model, slot.type, recipe="", downloaded=False)
         return [self._view(model, snapshot) for _, model in sorted(known.items())]
 
+    def offered(self) -> list[Model]:
+        """What Lemonade's registry has and this machine does not. Raises LemonadeError."""
+        rows = map(read_model, self._library.registry())
+        return sorted((model for model in rows if not model.downloaded), key=lambda model: model.id)
+
     def _view(self, model: Model, snapshot: Snapshot) -> ModelView:
         slots = tuple(slot.name for slot in snapshot.configs if slot.model == model.id)
         return ModelView(model, slots, snapshot.residency.resident(model.id), self._quarantines.of(model.id))
@@ -95,6 +101,19 @@ class Models:
         if self._quarantines.of(name) is None:
             self._find(name)
         self._control.clear(Want(name), who)
+
+    # -- load and unload
+
+    def load(self, name: str, who: str) -> Job:
+        """Start or join the load of a model, as the first enabled slot that has it wants it, or without a slot."""
+        using = [slot for slot in self._observer.snapshot.configs if slot.enabled and slot.model == name]
+        return self._control.load(Want(name, using[0] if using else None), who)
+
+    def unload(self, name: str, who: str) -> Job:
+        """Start or join its unload, whichever slots have it. Raises `model.unknown` when it is not loaded."""
+        if self._observer.snapshot.residency.resident(name) is None:
+            raise errors.error("model.unknown", f"'{name[:200]}' is not loaded")
+        return self._control.unload(Want(name), who)
 
     # -- delete
 

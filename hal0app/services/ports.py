@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hal0app.core.clock import Moment
 from hal0app.core.framing import Framing
+from hal0app.core.hardware import Hardware
 from hal0app.core.journal import Entry
 from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.model_file import ModelFile
@@ -15,6 +16,7 @@ from hal0app.core.operation import Evidence, Operation
 from hal0app.core.reconcile import Past
 from hal0app.core.request_record import Filters, RequestRecord, Summary
 from hal0app.core.residency import Link, Observation
+from hal0app.core.settings import Layer
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig
@@ -76,6 +78,7 @@ class Library(Protocol):
     """lemond's models and backends on disk. Every call raises LemonadeError."""
 
     def model(self, model: str) -> dict[str, Any] | None: ...
+    def registry(self) -> list[dict[str, Any]]: ...
     def delete(self, model: str) -> None: ...
     def pull(self, wanted: Mapping[str, Any]) -> dict[str, Any]: ...
     def downloads(self) -> list[dict[str, Any]]: ...
@@ -164,6 +167,12 @@ class MemorySource(Protocol):
     def process(self, pid: int) -> ProcessMemory | None: ...
 
 
+class HardwareSource(Protocol):
+    """The machine's facts; nothing is raised."""
+
+    def look(self) -> Hardware: ...
+
+
 class MemoryUse(Protocol):
     """What loads were measured to use, in bytes, by model and load options."""
 
@@ -183,6 +192,14 @@ class Recipes(Protocol):
     """The recipes that lemond has, each with its backends. Raises LemonadeError."""
 
     def recipes(self) -> dict[str, Any]: ...
+
+
+class SettingsFolder(Protocol):
+    """hal0.toml and what lies over it, later ones on top. SchemaError says which file and key is wrong."""
+
+    def layers(self) -> list[Layer]: ...
+    def own(self) -> dict[str, Any]: ...
+    def write(self, table: Mapping[str, Any]) -> None: ...
 
 
 class Configuration(Protocol):

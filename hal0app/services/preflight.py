@@ -10,6 +10,7 @@ from typing import Any
 from hal0app.core import memory, npu
 from hal0app.core.backends import SERVING, USABLE, Backend, read_backends
 from hal0app.core.memory import Estimate, HostMemory, ProcessMemory
+from hal0app.core.memory_map import Part
 from hal0app.core.model import BACKENDS, Model
 from hal0app.core.model_file import ModelFile
 from hal0app.core.preflight import Facts, refusal
@@ -133,6 +134,13 @@ class Preflight:
         """Let the model be tried again."""
         if self._quarantines is not None:
             self._quarantines.lift(name)
+
+    def held(self, resident: Resident) -> Part:
+        """What a resident takes: measured where it runs on the CPU, else as much as it was expected to need."""
+        used = self._sources.host.process(resident.pid) if resident.pid and resident.device == "cpu" else None
+        if used is None:
+            return Part(resident.model, self._held(resident))
+        return Part(resident.model, used.resident, measured=True, mapped=max(used.resident - used.own, 0))
 
     # -- gathering
 

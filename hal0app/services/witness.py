@@ -25,6 +25,7 @@ class Witness:
         self._stream, self._store, self._clock = stream, store, clock
         self._stop = threading.Event()
         self._listeners: list[Callable[[Wipe], None]] = []
+        self._hearers: list[Callable[[str], None]] = []
         self._complaints: deque[str] = deque(maxlen=LAST_WORDS)
 
     @property
@@ -35,6 +36,10 @@ class Witness:
     def on_wipe(self, listener: Callable[[Wipe], None]) -> None:
         """Call `listener` with every wipe once lemond has finished it."""
         self._listeners.append(listener)
+
+    def on_line(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` (quick, no IO) with every line."""
+        self._hearers.append(listener)
 
     def last_words(self) -> list[str]:
         """The latest error lines about backends, without their time stamps."""
@@ -56,6 +61,8 @@ class Witness:
         self._stream.close()
 
     def _hear(self, reader: LogReader, line: str) -> None:
+        for hear in self._hearers:
+            hear(line)
         if (complaint := backend_error(line)) is not None:
             self._complaints.append(complaint)
         wipe = reader.read(line)

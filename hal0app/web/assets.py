@@ -15,6 +15,7 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 # our own listeners come in the same script.
 BUNDLES: dict[str, tuple[str, ...]] = {
     "ui.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "app.js"),
+    "chat.js": ("chat.js",),
     "ui.css": ("ui.css",),
     "icon.svg": ("icon.svg",),
     "icon-alert.svg": ("icon-alert.svg",),

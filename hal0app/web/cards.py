@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hal0app.core.journal import Entry
+from hal0app.core.reasons import CATALOGUE
+from hal0app.core.slot import State
+from hal0app.core.slot_config import SlotConfig
+from hal0app.core.vitals import Vitals
 from hal0app.services.observer import Snapshot
 from hal0app.services.slots import SlotView
-from hal0app.web.vocabulary import Button, Face, Shape, Tone, face
+from hal0app.web.buttons import PIN, Button, further
+from hal0app.web.history import Line, history
+from hal0app.web.vocabulary import LAST, Face, Shape, Tone, drifted, duration, face, gib
 
 TYPE_WORDS = {
     "llm": "chat",
@@ -28,8 +35,9 @@ class Card:
     shape: Shape
     tone: Tone
     sentence: str
-    button: Button | None = None
-    blocked: bool = False  # nothing can be done now: Lemonade does not answer
+    buttons: tuple[Button, ...] = ()
+    more: tuple[Button, ...] = ()
+    blocked: bool = False  # what needs Lemonade cannot be done now, for it does not answer
     model: str | None = None
     type: str = ""
     device: str = ""
@@ -38,6 +46,10 @@ class Card:
     last_used: int | None = None
     as_of: int | None = None  # set while the state is only the last one known
     queued: int = 0
+    policy: str = ""
+    memory: str = ""
+    speed: str = ""
+    history: tuple[Line, ...] = ()
 
     @property
     def id(self) -> str:
@@ -62,34 +74,70 @@ class Summary:
         return f"! {len(self.needs_you)} failed" if self.needs_you else ""
 
 
-def cards(views: Sequence[SlotView], snapshot: Snapshot) -> tuple[Card, ...]:
-    """The cards in the order in which they stand."""
+def cards(
+    views: Sequence[SlotView], snapshot: Snapshot, told: Mapping[str, Sequence[Entry]] | None = None
+) -> tuple[Card, ...]:
+    """The cards in the order in which they stand; `told`: the journal's entries about each slot, newest first."""
     down = not snapshot.seen.link.answers
-    faced = [(face(view.state, view.record.reason, down), view) for view in views]
+    faced = [(face(view.state, view.record.reason, down, drifted(view)), view) for view in views]
     faced.sort(key=lambda pair: (pair[0].line, pair[1].slot.name))
-    return tuple(_card(shown, view, snapshot) for shown, view in faced)
+    return tuple(_card(shown, view, snapshot, (told or {}).get(view.slot.name, ())) for shown, view in faced)
 
 
-def _card(shown: Face, view: SlotView, snapshot: Snapshot) -> Card:
+def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]) -> Card:
     record, config, resident = view.record, view.config, view.resident
     stale = record.stale_since is not None and not shown.by_file
+    buttons = _buttons(shown, view)
+    failed = record.state is State.ERROR
     return Card(
         name=view.slot.name,
         word=shown.word,
         shape=shown.shape,
         tone=shown.tone,
         sentence=shown.sentence(view),
-        button=shown.button,
+        buttons=buttons,
+        more=tuple(further(config, view.slot.name, buttons, resident is not None, failed)),
         blocked=not snapshot.seen.link.answers,
         model=config.model if config else None,
         type=TYPE_WORDS[config.type] if config else "",
         device=(config and config.device) or (resident and resident.device) or "",
         ctx_size=(resident and resident.ctx_size) or (config and config.ctx_size) or None,
         since=round(record.since) or None,
-        last_used=round(view.last_used_at) if view.last_used_at else None,
+        last_used=round(view.last_used_at) if view.last_used_at and config and config.enabled else None,
         as_of=(round(snapshot.residency.taken.wall) or None) if stale else None,
         queued=view.queued,
+        policy=_policy(config),
+        memory=gib(view.vitals.memory_bytes) if view.vitals.memory_bytes else "",
+        speed=_speed(view.vitals),
+        history=history(told),
     )
+
+
+def _buttons(shown: Face, view: SlotView) -> tuple[Button, ...]:
+    """The row's own, and a pin for a slot that was evicted and is not pinned."""
+    evicted = shown.line == LAST and CATALOGUE[view.record.reason].lost
+    pin = (PIN,) if evicted and view.config is not None and not view.config.pinned else ()
+    return shown.buttons + pin
+
+
+def _policy(config: SlotConfig | None) -> str:
+    """What may make its model leave."""
+    if config is None or not (config.enabled and config.model):
+        return ""
+    idle = f"unloaded after {_minutes(config.idle_unload_s)} idle" if config.idle_unload_s else ""
+    held = "pinned: not evicted to make room" if config.pinned else "may be evicted to make room"
+    return "; ".join(filter(None, (held, idle)))
+
+
+def _speed(vitals: Vitals) -> str:
+    """The last hour's, as far as it is known."""
+    tokens = "" if vitals.tokens_per_s is None else f"{vitals.tokens_per_s:.0f} tokens/s"
+    first = "" if vitals.ttft_p50 is None else f"first token after {duration(vitals.ttft_p50)}"
+    return ", ".join(filter(None, (tokens, first)))
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
 
 
 def summary(shown: Sequence[Card], snapshot: Snapshot) -> Summary:

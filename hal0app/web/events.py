@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
@@ -29,6 +30,14 @@ class _Stream:
         self._place.close()
 
 
+def _counted(address: str) -> str:
+    """The address that counts; this machine's own does not, for a proxy may stand there."""
+    try:
+        return "" if ipaddress.ip_address(address).is_loopback else address
+    except ValueError:
+        return ""
+
+
 @bp.get("/events")
 def events() -> Response:
     """The stream of a view; while all places are taken, the whole page as HTML, and the page will ask again."""
@@ -37,7 +46,7 @@ def events() -> Response:
         raise errors.error("request.invalid_field", f"there is no view '{view[:32]}'", param="view")
     if request.method == "HEAD":
         return Response(mimetype="text/event-stream", headers=HEADERS)
-    place = site().hub.join(view)
+    place = site().hub.join(view, _counted(request.remote_addr or ""))
     if place is None:
         return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": "polling"})
     return Response(_Stream(place), mimetype="text/event-stream", headers=HEADERS)

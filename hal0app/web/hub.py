@@ -17,11 +17,12 @@ from markupsafe import Markup
 from hal0app.core import sse
 from hal0app.core.clock import Clock
 from hal0app.web.painting import Painter, Painting, Patch, patches
-from hal0app.web.regions import VIEWS, Sight, regions_of
+from hal0app.web.regions import VIEWS, Region, Sight, regions_of
 
 log = logging.getLogger(__name__)
 
 PLACES = 64
+PLACES_PER_ADDRESS = 8
 QUEUE = 64  # frames that a page may lie behind before it is let go
 BEAT_S = 2.0
 END = None
@@ -32,8 +33,8 @@ OPENING = sse.comment(" " * 1024) + b"retry: 1000\n"
 class Place:
     """One open page: its view and the frames it has not read yet. Closing it twice is fine."""
 
-    def __init__(self, view: str, leave: Callable[[Place], None]) -> None:
-        self.view = view
+    def __init__(self, view: str, leave: Callable[[Place], None], address: str = "") -> None:
+        self.view, self.address = view, address
         self._leave = leave
         self._frames: queue.Queue[bytes | None] = queue.Queue(QUEUE)
 
@@ -64,7 +65,7 @@ class Hub:
     def __init__(self, look: Callable[[], Sight], painter: Painter, build: str, clock: Clock) -> None:
         self._look, self._painter, self._build, self._clock = look, painter, build, clock
         self._places: set[Place] = set()
-        self._painted: dict[str, Painting] = {}
+        self._painted: dict[Region, Painting] = {}
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._next_beat = 0.0
@@ -72,17 +73,23 @@ class Hub:
 
     # -- for requests
 
-    def join(self, view: str) -> Place | None:
-        """A place on the stream of `view`, its first frame the whole page; None when all places are taken."""
+    def join(self, view: str, address: str = "") -> Place | None:
+        """A place on the stream of `view`, its first frame the whole page; None when all places are taken.
+
+        One `address` gets `PLACES_PER_ADDRESS` of them; an empty one is not counted.
+        """
         with self._lock:
-            if self._closed or len(self._places) >= PLACES:
+            if self._closed or len(self._places) >= PLACES or self._has_enough(address):
                 return None
             self._refresh(view)
-            place = Place(view, self._leave)
+            place = Place(view, self._leave, address)
             place.put(OPENING + sse.frame(self._whole(view)))
             place.put(self._beat())
             self._places.add(place)
             return place
+
+    def _has_enough(self, address: str) -> bool:
+        return bool(address) and sum(place.address == address for place in self._places) >= PLACES_PER_ADDRESS
 
     def _leave(self, place: Place) -> None:
         self._places.discard(place)
@@ -91,7 +98,7 @@ class Hub:
         """Every region of `view` as it looks now, by id."""
         with self._lock:
             self._refresh(view)
-            return {region.id: self._painted[region.id].html for region in VIEWS[view].regions}
+            return {region.id: self._painted[region].html for region in VIEWS[view].regions}
 
     def whole(self, view: str) -> str:
         """The same as one message: what a page without a place asks for every few seconds."""
@@ -148,18 +155,20 @@ class Hub:
         seen = {place.view for place in self._places}
         views = seen | ({wanted} if wanted else set())
         sight = self._look()
-        changed: dict[str, list[Patch]] = {}
+        changed: dict[Region, list[Patch]] = {}
         for region in regions_of(views):
-            before = self._painted.get(region.id)
-            now = self._painted[region.id] = self._painter.paint(region, sight, before)
-            changed[region.id] = patches(region, before, now)
+            before = self._painted.get(region)
+            now = self._painted[region] = self._painter.paint(region, sight, before)
+            changed[region] = patches(region, before, now)
         for view in seen:
-            news = [patch for region in VIEWS[view].regions for patch in changed[region.id]]
+            news = [patch for region in VIEWS[view].regions for patch in changed[region]]
             if news:
                 self._send([place for place in self._places if place.view == view], sse.frame(message(news)))
 
     def _whole(self, view: str) -> str:
-        return message((region.id, self._painted[region.id].html) for region in VIEWS[view].regions)
+        return message(
+            patch for region in VIEWS[view].regions for patch in patches(region, None, self._painted[region])
+        )
 
     def _beat(self) -> bytes:
         return sse.frame(json.dumps({"t": round(self._clock().wall * 1000), "boot": self._build}), "beat")
@@ -173,5 +182,5 @@ class Hub:
 
 
 def message(news: Iterable[Patch]) -> str:
-    """What makes htmx replace these elements."""
-    return "".join(f'<hx-partial hx-target="#{id_}" hx-swap="outerMorph">{html}</hx-partial>' for id_, html in news)
+    """What makes htmx change these elements."""
+    return "".join(f'<hx-partial hx-target="#{id_}" hx-swap="{swap}">{html}</hx-partial>' for id_, html, swap in news)

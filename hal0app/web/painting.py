@@ -7,14 +7,25 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from hal0app.web.cards import TYPE_WORDS
 from hal0app.web.regions import VIEWS, Region, Sight
+from hal0app.web.vocabulary import gib, tokens
 
 TEMPLATES = Path(__file__).parent / "templates"
-Patch = tuple[str, Markup]  # id of an element, and what it becomes
+REPLACE, APPEND = "outerMorph", "beforeend"
+
+
+class Patch(NamedTuple):
+    """An element by its id, and what it becomes, or what is put at its end (`swap`)."""
+
+    id: str
+    html: Markup
+    swap: str = REPLACE
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,19 @@ class Painting:
 
 
 def patches(region: Region, before: Painting | None, now: Painting) -> list[Patch]:
-    """The elements to replace: single items where only they changed, else the region, else none."""
+    """The elements to replace: single items where only they changed, else the region, else none.
+
+    A region that grows gets its new items, and all of them on a page that just begins.
+    """
     if before is not None and before.html == now.html:
         return []
+    if region.grows:
+        known = before.items if before is not None else {}
+        news = Markup("").join(html for id_, html in now.items.items() if id_ not in known)
+        return [Patch(region.id, news, APPEND)] if news else []
     if before is None or not now.items or list(before.items) != list(now.items):
-        return [(region.id, now.html)]
-    return [(id_, html) for id_, html in now.items.items() if before.items[id_] != html]
+        return [Patch(region.id, now.html)]
+    return [Patch(id_, html) for id_, html in now.items.items() if before.items[id_] != html]
 
 
 class Painter:
@@ -47,8 +65,8 @@ class Painter:
             lstrip_blocks=True,
             keep_trailing_newline=False,
         )
-        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls))
-        self._templates.filters.update(iso=iso, clock=clock)
+        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS)
+        self._templates.filters.update(iso=iso, clock=clock, tokens=tokens, gib=gib)
 
     def render(self, template: str, **facts: object) -> Markup:
         """One template as safe HTML."""
@@ -62,7 +80,8 @@ class Painter:
         if region.item is None:
             return Painting(facts, self.render(region.template, it=facts))
         assert isinstance(facts, tuple)
-        items = {thing.id: self.render(region.item, it=thing) for thing in facts}
+        drawn = {(thing.id, thing): before.items[thing.id] for thing in before.facts} if before is not None else {}  # type: ignore[attr-defined]
+        items = {thing.id: drawn.get((thing.id, thing)) or self.render(region.item, it=thing) for thing in facts}
         return Painting(facts, self.render(region.template, items=list(items.values())), items)
 
 

@@ -5,34 +5,64 @@ A new page is a row of `VIEWS` and its template; a new region is a row, a functi
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hal0app.core.journal import Entry
-from hal0app.core.operation import Kind
-from hal0app.core.residency import Link
+from hal0app.core.slot_type import SlotType
+from hal0app.core.throughput import Throughput
+from hal0app.core.timeline import MINUTE, Timeline, timeline
 from hal0app.services.hal0 import Hal0
+from hal0app.services.heard import Line
+from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
+from hal0app.services.recall import NOTHING_TOLD, Recall, Told
 from hal0app.services.slots import SlotView
+from hal0app.services.stock import Shelves
 from hal0app.web.cards import Card, Summary, cards, summary
+from hal0app.web.lemonade_line import lemonade_line
+from hal0app.web.log import LogLine, heard_line, log_line
+from hal0app.web.overview import Fact, Memory, Overview, Traffic, hardware_facts, memory_shown, overview, traffic
+from hal0app.web.shelf import BackendRow, DownloadRow, backend_rows, download_row, model_rows
 
 EMBEDDED_ENGINE = "hal0-embedded"
+FOOTER_LINES = 8
+RECENT_LINES = 5
+LIVE_LINES = 200
+HEARD = "lemonade-log"
+ASKING = "asking"  # the view of pages that ask a person something: only what is on every page
+HOURS = (1, 6)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """All that the regions are made of, taken at one moment."""
+    """All that the regions are made of, taken at one moment (`wall`, Unix seconds)."""
 
     snapshot: Snapshot
     slots: Sequence[SlotView]
-    latest: Entry | None = None
+    told: Told = NOTHING_TOLD
+    wall: float = 0.0
+    shelves: Callable[[], Shelves] = Shelves  # asked only where it is shown, for asking keeps it looking
+    gauges: Callable[[], Gauges | None] = lambda: None
+    traffic: Callable[[], Throughput | None] = lambda: None
+    heard: Callable[[], list[Line]] = list
+    lemonade_there: Callable[[], bool] = lambda: True
 
 
-def look(hal0: Hal0) -> Sight:
+def look(hal0: Hal0, recall: Recall) -> Sight:
     """What hal0 knows now."""
-    latest = hal0.store.journal(limit=1, newest=True)
-    return Sight(hal0.observer.snapshot, hal0.slots.all(), latest[0] if latest else None)
+    return Sight(
+        snapshot=hal0.observer.snapshot,
+        slots=hal0.slots.all(),
+        told=recall.told(),
+        wall=hal0.clock().wall,
+        shelves=hal0.stock.shelves,
+        gauges=hal0.machine.gauges,
+        traffic=hal0.traffic.shown,
+        heard=hal0.heard.lines,
+        lemonade_there=hal0.lemonade_there,
+    )
 
 
 @dataclass(frozen=True)
@@ -40,35 +70,14 @@ class Region:
     """A part of a page that the stream keeps true. `facts` are compared: equal ones are not rendered again.
 
     `template` renders one element with the id `id`. With `item`, the facts are a tuple of things that have an `id`,
-    each rendered by that template, so that one that changes can be sent alone.
+    each rendered by that template, so that one that changes can be sent alone. What `grows` gets new items at its end.
     """
 
     id: str
     template: str
     facts: Callable[[Sight], Hashable]
     item: str | None = None
-
-
-@dataclass(frozen=True)
-class LemonadeLine:
-    """What is wrong with lemond, or an empty `state`."""
-
-    state: str = ""  # busy | down
-    loading: str = ""
-    as_of: int | None = None
-
-
-def lemonade_line(sight: Sight) -> LemonadeLine:
-    """Busy and down are never merged: one passes by itself, the other needs a person."""
-    snapshot = sight.snapshot
-    if snapshot.seen.link is Link.UP:
-        return LemonadeLine()
-    loads = [one.model for one in snapshot.operations if one.running and one.kind is Kind.LOAD]
-    return LemonadeLine(
-        state="busy" if snapshot.seen.link is Link.BUSY else "down",
-        loading=loads[0] if loads else "",
-        as_of=round(snapshot.residency.taken.wall) or None,
-    )
+    grows: bool = False
 
 
 def trial_line(sight: Sight) -> bool:
@@ -78,20 +87,80 @@ def trial_line(sight: Sight) -> bool:
 
 @dataclass(frozen=True)
 class JournalLine:
-    """The newest entry of the journal."""
+    """One entry of the journal, short."""
 
+    id: int
     at: int
+    level: str
     message: str
 
 
-def journal_line(sight: Sight) -> JournalLine | None:
-    """The newest entry, or None when nothing has happened yet."""
-    return JournalLine(round(sight.latest.ts), sight.latest.message) if sight.latest else None
+def journal_lines(sight: Sight) -> tuple[JournalLine, ...]:
+    """The newest entries, newest first."""
+    newest = sight.told.entries[-FOOTER_LINES:]
+    return tuple(JournalLine(one.id or 0, round(one.ts), one.level, one.message) for one in reversed(newest))
+
+
+def log_lines(sight: Sight) -> tuple[LogLine, ...]:
+    """The newest lines of the journal page, oldest first."""
+    return tuple(map(log_line, sight.told.entries[-LIVE_LINES:]))
+
+
+def heard_lines(sight: Sight) -> tuple[LogLine, ...]:
+    """Lemonade's own log, as far as it is kept."""
+    return tuple(map(heard_line, sight.heard()))
+
+
+def model_news(sight: Sight) -> str:
+    """What changes when the list of models does."""
+    rows = repr((model_rows(sight.shelves()), sight.shelves().problem))
+    return hashlib.sha256(rows.encode()).hexdigest()[:12]
+
+
+def download_rows(sight: Sight) -> tuple[DownloadRow, ...]:
+    """What is on its way, or has just ended."""
+    return tuple(download_row(one) for one in sight.shelves().downloads)
+
+
+def backends(sight: Sight) -> tuple[BackendRow, ...]:
+    """What Lemonade can run models with."""
+    return backend_rows(sight.shelves())
+
+
+def memory(sight: Sight) -> Memory:
+    """Where the memory of the models has gone."""
+    return memory_shown(sight.gauges(), sight.snapshot)
+
+
+def hardware(sight: Sight) -> tuple[Fact, ...]:
+    """The machine."""
+    return hardware_facts(sight.gauges())
+
+
+def overview_line(sight: Sight) -> Overview:
+    """The first line of the overview."""
+    return overview(slot_summary(sight), memory(sight), throughput_shown(sight))
+
+
+def throughput_shown(sight: Sight) -> Traffic:
+    """What went through lately."""
+    return traffic(sight.traffic())
+
+
+def recent(sight: Sight) -> tuple[JournalLine, ...]:
+    """The last lines of the journal."""
+    return journal_lines(sight)[:RECENT_LINES]
 
 
 def slot_cards(sight: Sight) -> tuple[Card, ...]:
     """The cards of all slots."""
-    return cards(sight.slots, sight.snapshot)
+    return cards(sight.slots, sight.snapshot, sight.told.of_slot)
+
+
+def chat_slots(sight: Sight) -> tuple[Card, ...]:
+    """The slots that can chat, without their history."""
+    views = [view for view in sight.slots if view.config is not None and view.config.type is SlotType.LLM]
+    return tuple(card for card in cards(views, sight.snapshot) if card.word not in {"Off", "Empty"})
 
 
 def slot_summary(sight: Sight) -> Summary:
@@ -99,17 +168,29 @@ def slot_summary(sight: Sight) -> Summary:
     return summary(slot_cards(sight), sight.snapshot)
 
 
+def residency(sight: Sight) -> Timeline:
+    """The last hours, to the end of this minute, so that it changes once a minute or when something happened.
+
+    A journal that is younger than an hour fills an hour.
+    """
+    end = math.ceil(sight.wall / MINUTE) * MINUTE
+    records = {view.slot.name: view.record for view in sight.slots}
+    oldest = sight.told.entries[0].ts if sight.told.entries else sight.wall
+    hours = next((one for one in HOURS if end - oldest <= one * 3600), HOURS[-1])
+    return timeline(records, sight.told.entries, end - hours * 3600, end)
+
+
 # On every page.
 SHELL = (
     Region("lemonade", "partials/_lemonade_line.html", lemonade_line),
     Region("trial", "partials/_trial_line.html", trial_line),
-    Region("latest", "partials/_journal_line.html", journal_line),
+    Region("latest", "partials/_journal_line.html", journal_lines),
 )
 
 
 @dataclass(frozen=True)
 class View:
-    """A page: its address, its name in the navigation, its template and the regions it has besides the shell's."""
+    """A page: its address, its name in the navigation (empty: not there), its template and its own regions."""
 
     path: str
     label: str
@@ -122,6 +203,19 @@ class View:
 
 
 VIEWS: dict[str, View] = {
+    "overview": View(
+        path="/",
+        label="Overview",
+        template="overview.html",
+        own=(
+            Region("summary", "partials/_overview.html", overview_line),
+            Region("memory", "partials/_memory.html", memory),
+            Region("strip", "partials/_strip.html", slot_cards),
+            Region("throughput", "partials/_throughput.html", throughput_shown),
+            Region("hardware", "partials/_hardware.html", hardware),
+            Region("recent", "partials/_recent.html", recent),
+        ),
+    ),
     "slots": View(
         path="/slots",
         label="Slots",
@@ -129,12 +223,42 @@ VIEWS: dict[str, View] = {
         own=(
             Region("summary", "partials/_summary.html", slot_summary),
             Region("slot-grid", "partials/_slot_grid.html", slot_cards, item="partials/_slot_card.html"),
+            Region("residency", "partials/_residency.html", residency),
         ),
     ),
+    "models": View(
+        path="/models",
+        label="Models",
+        template="models.html",
+        own=(
+            Region("model-news", "partials/_model_news.html", model_news),
+            Region("downloads", "partials/_downloads.html", download_rows, item="partials/_download.html"),
+            Region("backends", "partials/_backends.html", backends),
+        ),
+    ),
+    "chat": View(
+        path="/chat",
+        label="Chat",
+        template="chat.html",
+        own=(Region("chat-slots", "partials/_chat_slots.html", chat_slots),),
+    ),
+    "journal": View(
+        path="/journal",
+        label="Journal",
+        template="journal.html",
+        own=(Region("log", "partials/_log.html", log_lines, item="partials/_log_line.html", grows=True),),
+    ),
+    HEARD: View(
+        path="/journal/lemonade",
+        label="",
+        template="journal.html",
+        own=(Region("log", "partials/_log.html", heard_lines, item="partials/_log_line.html", grows=True),),
+    ),
+    "settings": View(path="/settings", label="Settings", template="settings.html", own=()),
+    ASKING: View(path="", label="", template="", own=()),
 }
 
 
 def regions_of(views: set[str]) -> list[Region]:
     """Each region of these views once."""
-    found: dict[str, Any] = {region.id: region for name in sorted(views) for region in VIEWS[name].regions}
-    return list(found.values())
+    return list(dict.fromkeys(region for name in sorted(views) for region in VIEWS[name].regions))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from hal0app.services.hal0 import Hal0
+from hal0app.services.recall import Recall
 from hal0app.web.assets import Assets
 from hal0app.web.hub import Hub
 from hal0app.web.outcomes import Outcomes
@@ -24,6 +25,7 @@ class Site:
     painter: Painter
     hub: Hub
     outcomes: Outcomes
+    recall: Recall
 
 
 def site() -> Site:

@@ -15,7 +15,10 @@ from tests.support import cache
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             # names for the tests of who may ask: this machine's on the network, a rebound one, another site
+             "--host-resolver-rules=MAP halo.local 127.0.0.1,MAP rebind.example 127.0.0.1,MAP evil.example 127.0.0.1",
+]  # fmt: skip
 # Runs before the page's scripts and is exempt from its policy.
 WATCH = """window.__violations = []; document.addEventListener('securitypolicyviolation',
     event => window.__violations.push(event.effectiveDirective));"""
@@ -61,7 +64,7 @@ class Tab:
         if message.type in {"error", "warning"} and not any(part in message.text for part in self.allowed):
             self.complaints.append(message.text)
 
-    def open(self, path: str = "/") -> Tab:
+    def open(self, path: str = "/slots") -> Tab:
         """Go there and wait until the stream is live; mark the window, so that a reload is noticed."""
         self.page.goto(self.url + path, wait_until="load")  # a stream never idles
         self.link("live")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.e2e.box import Box, filled
 from tests.e2e.browser import WATCH, Tab, chromium
 
 
@@ -39,3 +40,17 @@ def open_tab(browser: Browser) -> Iterator[OpenTab]:
     for tab in tabs:
         tab.context.close()
     assert said == []
+
+
+@pytest.fixture(scope="session")
+def shared_box() -> Iterator[Box]:
+    """One hal0 for all tests of pages."""
+    with filled() as box:
+        yield box
+
+
+@pytest.fixture
+def box(shared_box: Box) -> Box:
+    """The shared one with nothing loaded."""
+    shared_box.at_rest()
+    return shared_box

@@ -6,46 +6,20 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
+from tests.e2e.box import Box
 from tests.e2e.browser import Tab
-from tests.support import models, processes
-from tests.support.app import App, hal0
-from tests.support.engines import Engine, embedded_engine, user_model
+from tests.support import processes
 from tests.support.waiting import eventually
 
-SLOTS = {
-    "primary": {"type": "llm", "model": "tiny-a", "default": True},
-    "second": {"type": "llm", "model": "tiny-b"},
-    "off": {"type": "llm", "model": "tiny-a", "enabled": False},
-    "embed": {"type": "embedding", "model": "embed-a"},
-    "bad": {"type": "llm", "model": "unloadable"},
-    "ghost": {"type": "llm", "model": "nowhere"},
-    "odd": "type = 'llm'\ncolour = 3",
-}
 EVICTED = "model evicted from lemond (auto-reloads on next request)"
 MAKING_ROOM = "evicted to make room for tiny-b (auto-reloads on next request)"
 PLACES = 64
 OpenTab = Callable[..., Tab]
-
-
-class Box(NamedTuple):
-    """hal0 and the Lemonade below it, which holds one chat model at a time."""
-
-    app: App
-    engine: Engine
-
-    @property
-    def url(self) -> str:
-        return self.app.url
-
-    def evict(self, model: str) -> None:
-        """Unload it behind hal0's back."""
-        requests.post(f"{self.engine.url}/v1/unload", json={"model_name": model}, timeout=60).raise_for_status()
 
 
 @contextlib.contextmanager
@@ -62,27 +36,6 @@ def all_places(box: Box) -> Iterator[None]:
         streams: list[bool] = []
         eventually(taken, f"{PLACES} streams are open")
         yield
-
-
-@pytest.fixture(scope="module")
-def module_box() -> Iterator[Box]:
-    files = {"tiny-a": models.chat(), "tiny-b": models.chat(), "unloadable": models.unloadable()}
-    listed = {"embed-a": user_model(models.embed(), "embeddings")}
-    with (
-        embedded_engine(max_loaded_models=1, models=files, user_models=listed) as engine,
-        hal0(engine.url, SLOTS) as app,
-    ):
-        yield Box(app, engine)
-
-
-@pytest.fixture
-def box(module_box: Box) -> Box:
-    """The module's box with nothing loaded."""
-    for name in ("primary", "second", "embed"):
-        if module_box.app.slot(name)["state"] != "offline":
-            module_box.app.post(f"/api/slots/{name}/unload?wait=true").raise_for_status()
-            module_box.app.slot_is(name, "offline")
-    return module_box
 
 
 @pytest.fixture
@@ -144,7 +97,7 @@ def test_a_slot_with_an_invalid_file_shows_the_problem_and_one_that_is_off_says_
     tab.card("odd", "Invalid")
     expect(tab.page.locator("#slot-odd .sentence")).to_contain_text("unknown key 'colour'")
     tab.card("off", "Off", "turned off; requests are refused")
-    expect(tab.page.locator("#slot-odd button, #slot-off button")).to_have_count(0)
+    expect(tab.page.locator("#slot-odd-load, #slot-off-load")).to_have_count(0)
 
 
 def test_the_trial_engine_is_not_passed_off_as_lemonade(tab: Tab) -> None:
@@ -170,6 +123,8 @@ def test_a_lemonade_that_is_gone_leaves_no_green_mark(tab: Tab, box: Box) -> Non
     expect(tab.page.locator("#slot-primary-unload")).to_have_attribute("aria-disabled", "true")
     box.engine.start()
     tab.card("primary", "Unloaded", "lemond restarted (reloads on next request)")
+    expect(tab.page.locator("#lemonade")).to_contain_text("Nothing is loaded yet")
+    tab.press("primary", "load")
     expect(tab.page.locator("#lemonade")).to_be_empty()
 
 
@@ -185,13 +140,59 @@ def test_every_load_of_the_page_gets_a_live_stream(box: Box, open_tab: OpenTab) 
 def test_a_page_without_a_place_polls_and_takes_one_when_there_is(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url)
     with all_places(box):
-        tab.page.goto(box.url)
+        tab.page.goto(f"{box.url}/slots")
         tab.link("polling")
         assert box.app.chat("primary").ok
         tab.page.evaluate("document.body.dispatchEvent(new Event('wake'))")  # as the answer to a button does
         tab.card("primary", "Ready")
         tab.link("polling")
     tab.link("live")
+
+
+def test_a_hidden_tab_gives_its_place_back_and_takes_one_when_it_is_seen_again(tab: Tab, box: Box) -> None:
+    def hide(hidden: bool) -> None:
+        tab.page.evaluate(
+            """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+            document.dispatchEvent(new Event('visibilitychange')); }""",
+            hidden,
+        )
+
+    hide(True)
+    with all_places(box):
+        pass
+    hide(False)
+    assert box.app.chat("primary").ok
+    tab.card("primary", "Ready")
+    tab.link("live")
+
+
+def test_live_updates_can_be_paused_by_a_reader(tab: Tab, box: Box) -> None:
+    tab.page.click("#pause")
+    tab.link("paused")
+    assert box.app.chat("primary").ok
+    box.app.slot_is("primary", "ready")
+    tab.page.wait_for_timeout(6000)  # longer than the page waits before it asks again
+    expect(tab.page.locator("#slot-primary .word")).not_to_have_text("Ready")
+    tab.link("paused")
+    tab.page.click("#pause")
+    tab.card("primary", "Ready")
+    tab.link("live")
+
+
+def test_a_first_connection_that_is_refused_is_tried_again(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, allowed=("503",))
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            return route.continue_()
+        refused.append(route.request.url)
+        return route.fulfill(status=503, body="no")
+
+    tab.page.route("**/events*", refuse_once)
+    tab.page.goto(f"{box.url}/slots")
+    tab.link("live")
+    assert refused
 
 
 def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: Box) -> None:
@@ -249,7 +250,7 @@ def test_nothing_stands_in_anyones_way(tab: Tab) -> None:
 
 def test_load_and_unload_work_without_a_script(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url, java_script_enabled=False)
-    tab.page.goto(box.url)
+    tab.page.goto(f"{box.url}/slots")
     expect(tab.page.locator(".noscript")).to_contain_text("Without JavaScript")
     tab.press("primary", "load")
     box.app.slot_is("primary", "ready")
@@ -263,7 +264,7 @@ def test_load_and_unload_work_without_a_script(box: Box, open_tab: OpenTab) -> N
 
 def test_without_a_script_a_refusal_is_a_page_that_says_why(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url, allowed=("404",), java_script_enabled=False)
-    tab.page.goto(box.url)
+    tab.page.goto(f"{box.url}/slots")
     tab.press("ghost", "load")
     expect(tab.page.get_by_role("alert").first).to_contain_text("Lemonade does not know a model 'nowhere'")
 
@@ -325,6 +326,21 @@ def test_a_planted_inline_script_or_style_is_noticed(box: Box, open_tab: OpenTab
     assert tab.page.evaluate("window.__ran") is None
 
 
-def test_a_planted_barrier_is_noticed(tab: Tab) -> None:
-    tab.page.evaluate("document.querySelector('main').append(document.createElement('input'))")
-    assert [line.partition(":")[0] for line in tab.axe()] == ["label"]
+BARRIERS = {
+    "image-alt": "<img src='data:,'>",
+    "button-name": "<button></button>",
+    "label": "<input>",
+    "color-contrast": "<p class='quiet faint'>hard to read</p>",
+    "aria-allowed-attr": "<p role='heading' aria-level='2' aria-checked='true'>odd</p>",
+}
+
+
+def test_planted_barriers_are_noticed(tab: Tab) -> None:
+    tab.page.evaluate(
+        """markup => { const box = document.createElement('section'); box.setAttribute('aria-label', 'planted');
+        box.append(document.createRange().createContextualFragment(markup)); document.querySelector('main').append(box);
+        const sheet = new CSSStyleSheet(); sheet.replaceSync('.faint { color: #ccc; background: #fff; }');
+        document.adoptedStyleSheets = [sheet]; }""",
+        "".join(BARRIERS.values()),
+    )
+    assert {line.partition(":")[0] for line in tab.axe()} == set(BARRIERS)

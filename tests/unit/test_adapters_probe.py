@@ -98,8 +98,8 @@ class Impatient(Probe):
         super().__init__(daemon.url, clock, timeout_s=SHORT_S)
         self._daemon = daemon
 
-    def _live(self) -> bool | None:
-        return self._daemon.live == 200
+    def ping(self) -> Link:
+        return {200: Link.BUSY, 500: Link.SILENT}.get(self._daemon.live, Link.DOWN)
 
 
 def test_a_look_tells_what_is_resident_and_when_it_began(probe: Probe) -> None:
@@ -248,3 +248,10 @@ def test_the_configuration_is_a_table_or_not_told(
 ) -> None:
     daemon.config = answer
     assert probe.config() == told
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_told_apart_from_being_busy(daemon: Daemon, status: int) -> None:
+    daemon.status = status
+    seen = Probe(daemon.url, HandClock(), 20.0).look()
+    assert (seen.link, seen.locked_out) == (Link.BUSY, True)

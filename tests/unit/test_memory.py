@@ -55,7 +55,7 @@ UMA: dict[str, int | str] = {
 
 def test_on_uma_the_gpu_has_its_carve_out_and_the_gtt(tmp_path: Path) -> None:
     host = tree(tmp_path, 80 * GIB // 1024, card1=UMA).host()
-    assert host == HostMemory(80 * GIB, (Card(512 * MIB, 200 * MIB, 96 * GIB, 40 * GIB),))
+    assert host == HostMemory(80 * GIB, (Card(512 * MIB, 200 * MIB, 96 * GIB, 40 * GIB),), host.total)
     assert free(host, Device.GPU_VULKAN) == free(host, Device.GPU_ROCM) == 56 * GIB + 312 * MIB
     assert free(host, Device.CPU) == free(host, Device.NPU) == 80 * GIB
 
@@ -71,7 +71,7 @@ def test_without_a_device_the_roomier_place_counts(tmp_path: Path) -> None:
 
 def test_without_a_gpu_only_ram_is_known(tmp_path: Path) -> None:
     host = tree(tmp_path, 8 * GIB // 1024, card0={"vram_total": 1}).host()
-    assert host == HostMemory(8 * GIB)
+    assert host == HostMemory(8 * GIB, total=host.total)
     assert (free(host, Device.GPU_ROCM), free(host, None)) == (None, 8 * GIB)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hal0app.core import reasons
 from hal0app.core.clock import Moment
 from hal0app.core.reasons import Reason
-from hal0app.core.residency import Link, Observation
+from hal0app.core.residency import Link, Observation, Resident
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
@@ -56,15 +56,14 @@ def test_every_combination_is_classified(state: State, reason: Reason, down: boo
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_load_is_offered_only_where_it_would_be_accepted(reason: Reason) -> None:
-    button = BY_REASON[reason].button
-    accepted = guard("load", Record("chat", State.OFFLINE, reason)) is None
-    assert (button is not None) == accepted
+    offered = "load" in {button.act for button in BY_REASON[reason].buttons}
+    assert offered == (guard("load", Record("chat", State.OFFLINE, reason)) is None)
 
 
 @pytest.mark.parametrize("reason", [reason for reason, row in reasons.CATALOGUE.items() if row.lost])
 def test_a_loss_without_asking_is_calm_and_can_be_undone(reason: Reason) -> None:
     shown = face(State.OFFLINE, reason, lemonade_down=False)
-    assert (shown.tone, shown.button and shown.button.act) == (Tone.CALM, "load")
+    assert (shown.tone, shown.buttons[0].act) == (Tone.CALM, "load")
 
 
 def test_red_is_kept_for_what_a_person_must_act_on() -> None:
@@ -126,7 +125,8 @@ def test_what_the_slots_own_file_says_does_not_grow_old(reason: Reason) -> None:
 def test_a_slot_whose_file_is_broken_has_a_card_too() -> None:
     record = Record("odd", State.ERROR, Reason.INVALID_CONFIG, "the definition is not valid: x")
     shown = cards([SlotView(Broken("odd", "x"), record, State.ERROR)], UP)[0]
-    assert (shown.word, shown.sentence, shown.button) == ("Invalid", "the definition is not valid: x", None)
+    assert (shown.word, shown.sentence) == ("Invalid", "the definition is not valid: x")
+    assert [button.act for button in (*shown.buttons, *shown.more)] == ["edit", "delete"]
 
 
 def test_what_needs_a_person_comes_first_then_what_works_then_the_rest() -> None:
@@ -145,6 +145,37 @@ def test_the_summary_counts_and_its_title_tells_the_worst() -> None:
     assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b",), "! 1 failed")
     assert summary(cards(views, DOWN), DOWN).title == "! Lemonade is down"
     assert summary(cards(views[:1], UP), UP).title == ""
+
+
+def test_what_is_loaded_with_another_context_is_drift_and_can_be_mended_both_ways() -> None:
+    config = SlotConfig(name="chat", type=SlotType.LLM, model="tiny", ctx_size=8192)
+    one = SlotView(config, Record("chat", State.READY), State.READY, resident=Resident("tiny", ctx_size=4096))
+    shown = cards([one], UP)[0]
+    assert (shown.word, [button.act for button in shown.buttons]) == ("Drift", ["restart", "keep"])
+    assert shown.sentence.replace("\u202f", " ") == (
+        "Lemonade runs it with a context of 4 096 tokens; this slot asks for 8 192 tokens"
+    )
+
+
+def test_an_evicted_slot_can_be_pinned_at_once_unless_it_is() -> None:
+    def acts(pinned: bool) -> list[str]:
+        config = SlotConfig(name="chat", type=SlotType.LLM, model="tiny", pinned=pinned)
+        shown = cards([SlotView(config, Record("chat", reason=Reason.EVICTED), State.OFFLINE)], UP)[0]
+        return [button.act for button in shown.buttons]
+
+    assert acts(pinned=False) == ["load", "pin"]
+    assert acts(pinned=True) == ["load"]
+
+
+def test_no_button_stands_twice_on_a_card_and_hal0s_own_slots_are_not_deleted() -> None:
+    for reason in Reason:
+        for name in ("chat", "primary"):
+            shown = cards([view(State.ERROR if reason.value.endswith("failed") else State.OFFLINE, reason, name)], UP)[
+                0
+            ]
+            acts = [button.act for button in (*shown.buttons, *shown.more)]
+            assert len(acts) == len(set(acts))
+            assert ("delete" in acts) == (name == "chat")
 
 
 def test_every_type_of_slot_has_a_word() -> None:

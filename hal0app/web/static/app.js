@@ -8,13 +8,15 @@
   let beatClock = new Date();
   let heard = true; // something came on the present connection
   let connection = null;
+  let paused = false;
 
   // -- how fresh the page is
 
   function show(state) {
+    if (paused && state !== "paused") return;
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    const asOf = state === "stale" || state === "reconnecting" ? ` (as of ${clock(beatClock)})` : "";
+    const asOf = ["stale", "reconnecting", "paused"].includes(state) ? ` (as of ${clock(beatClock)})` : "";
     link.textContent = link.dataset[state] + asOf;
     document.documentElement.toggleAttribute("data-stale", asOf !== "");
   }
@@ -37,6 +39,7 @@
   }
   live.addEventListener("htmx:sse:before:connection", (event) => {
     connection = event.detail.connection;
+    if (paused) { connection.cancelled = true; return; }
     if (connection.attempt === 0) return;
     show("reconnecting");
     // The extension retries what was a stream and does not see that it has become a plain page, or nothing. A retry
@@ -44,6 +47,20 @@
     if (!heard) connection.cancelled = true;
     heard = false;
   });
+  const pause = document.getElementById("pause");
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", paused);
+    if (paused) {
+      show("paused");
+      connection?.reader?.cancel();
+    } else {
+      show("connecting");
+      document.body.dispatchEvent(new Event("wake"));
+    }
+  });
+  document.addEventListener("htmx:before:request", (event) => { if (paused && event.target === live) event.preventDefault(); });
   document.addEventListener("visibilitychange", () => { beatAt = performance.now(); });
   setInterval(() => {
     const silence = performance.now() - beatAt;
@@ -82,7 +99,7 @@
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
-  new MutationObserver(polish).observe(document.body, { subtree: true, childList: true, characterData: true });
+  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version"] });
 
   // -- focus stays in a card whose button went away with an update
 
@@ -105,12 +122,111 @@
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);
-  const button = (event) => event.target.matches("form.act") ? event.target.querySelector("button") : null;
+  const button = (event) => event.target.matches?.("form.act") ? event.target.querySelector("button") : null;
   document.addEventListener("htmx:before:request", (event) => button(event)?.setAttribute("aria-disabled", "true"));
   document.addEventListener("htmx:finally:request", (event) => button(event)?.removeAttribute("aria-disabled"));
   document.addEventListener("htmx:error", (event) => {
     if (button(event)) alerts.append(document.getElementById("no-answer").content.cloneNode(true));
   });
+
+  // -- pages that ask first open in the dialog; focus lands on what changes nothing and returns to the opener
+
+  const dialog = document.getElementById("dialog");
+  let opener = null;
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-dialog]");
+    if (link && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+      event.preventDefault();
+      opener = link.id;
+      htmx.ajax("GET", link.getAttribute("href"), { target: "#dialog", swap: "innerMorph" });
+    } else if (dialog.open && event.target.closest("#dialog [data-keep][href], #dialog [data-close]")) {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+  new MutationObserver(() => {
+    if (dialog.open || !dialog.childElementCount) return;
+    dialog.showModal();
+    dialog.querySelector("[data-keep]")?.focus();
+  }).observe(dialog, { childList: true });
+  dialog.addEventListener("close", () => {
+    dialog.replaceChildren();
+    document.getElementById(opener)?.focus();
+  });
+
+  // -- how much of the journal is new since it was last opened here
+
+  const SEEN = "hal0-journal-seen";
+
+  function unread() {
+    const box = document.getElementById("latest");
+    if (!box) return;
+    const newest = Number(box.dataset.newest);
+    const seen = Number(localStorage.getItem(SEEN) ?? newest);
+    if (box.open || seen > newest || localStorage.getItem(SEEN) === null) localStorage.setItem(SEEN, newest);
+    const count = box.open ? 0 : Math.max(newest - seen, 0);
+    const text = count ? `${count} new` : "";
+    const label = document.getElementById("unread");
+    if (label.textContent !== text) label.textContent = text;
+  }
+
+  document.addEventListener("toggle", (event) => { if (event.target.id === "latest") unread(); }, true);
+
+  // -- the journal page: new lines come unfiltered, follow only while the end is in sight, at most so many stay
+
+  const box = document.getElementById("log-box");
+  const MOST_LINES = 1000, NEAR_PX = 40;
+
+  if (box) {
+    const lines = document.getElementById("log"), end = document.getElementById("log-end");
+    let missed = 0;
+    const atEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= NEAR_PX;
+    let following = true;
+    const wanted = (line) => box.dataset.live === "yes"
+      && ["slot", "kind", "source"].every((key) => !box.dataset[key] || box.dataset[key] === line.dataset[key])
+      && (!box.dataset.level || box.dataset.level === line.dataset.level
+        || (box.dataset.level === "warning" && line.dataset.level === "error"))
+      && line.querySelector(".told").textContent.toLowerCase().includes(box.dataset.q.toLowerCase());
+    const last = () => Number(lines.dataset.last);
+    const number = (line) => Number(line.id.slice(1));
+    lines.dataset.last = Math.max(0, ...[...lines.children].map(number));
+
+    function follow() {
+      following = atEnd();
+      if (following) missed = 0;
+      end.hidden = following || !missed;
+      end.textContent = `Paused. ${missed} new ${missed === 1 ? "line" : "lines"}. Jump to end`;
+    }
+
+    new MutationObserver((changes) => {
+      for (const line of changes.flatMap((change) => [...change.addedNodes])) {
+        if (line.nodeType !== Node.ELEMENT_NODE) continue;
+        if (number(line) <= last() || !wanted(line)) { line.remove(); continue; }
+        lines.dataset.last = number(line);
+        missed += 1;
+      }
+      document.getElementById("log-empty").hidden = lines.childElementCount > 0;
+      if (!following) return follow();
+      while (lines.childElementCount > MOST_LINES) lines.firstElementChild.remove();
+      box.scrollTop = box.scrollHeight;
+      follow();
+    }).observe(lines, { childList: true });
+    box.addEventListener("scroll", follow);
+    end.addEventListener("click", () => { box.scrollTop = box.scrollHeight; follow(); box.focus(); });
+    box.scrollTop = box.scrollHeight;
+  }
+
+  // -- the list of models is filtered by its address, so it is asked for again when the stream says that it changed
+
+  const news = () => document.getElementById("model-news")?.dataset.version;
+  let known = news();
+
+  function refresh() {
+    if (known === news()) return;
+    known = news();
+    document.getElementById("model-list").dispatchEvent(new Event("refresh"));
+  }
 
   // -- messages
 
@@ -126,5 +242,6 @@
   });
 
   polish();
+  unread();
   show("connecting");
 })();

@@ -1,0 +1,177 @@
+"""What the overview shows besides the slots: memory and hardware as values, and the line over everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hal0app.core.hardware import Gpu, Hardware
+from hal0app.core.memory_map import MemoryMap, Part
+from hal0app.core.throughput import Throughput
+from hal0app.services.machine import Gauges
+from hal0app.services.observer import Snapshot
+from hal0app.web.cards import Summary
+from hal0app.web.vocabulary import GIB, gib
+
+NOT_REPORTED = "not reported"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the bar: percent from the left and wide, its size in words, and its kind (the colour)."""
+
+    kind: str  # model | other
+    name: str
+    size: str
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The map in words, or the `problem` where it cannot be read; `stale`: the models are as last seen."""
+
+    where: str = ""
+    used: str = ""
+    total: str = ""
+    free: str = ""
+    pieces: tuple[Piece, ...] = ()
+    unknown: tuple[str, ...] = ()
+    unaccounted: str = ""
+    problem: str = ""
+    stale: bool = False
+
+
+def memory_shown(gauges: Gauges | None, snapshot: Snapshot) -> Memory:
+    """The map, rounded so that equal looks are equal."""
+    if gauges is None:
+        return Memory(problem="Reading the machine's memory.")
+    if gauges.memory is None:
+        return Memory(problem="Memory is not reported on this machine.")
+    shown = gauges.memory
+    return Memory(
+        where=shown.where,
+        used=gib(shown.used),
+        total=gib(shown.total),
+        free=gib(shown.free),
+        pieces=tuple(_pieces(shown)),
+        unknown=tuple(part.name for part in shown.parts if part.size is None),
+        unaccounted=gib(shown.unaccounted) if shown.unaccounted > GIB // 10 else "",
+        stale=not snapshot.seen.fresh,
+    )
+
+
+def _pieces(shown: MemoryMap) -> Iterator[Piece]:
+    left = 0.0
+    for part in shown.parts:
+        if part.size:
+            width = round(shown.percent(part.size), 1)
+            yield Piece("model", part.name, _size(part), round(left, 1), width)
+            left += width
+    yield Piece("other", "Everything else", gib(shown.other), round(left, 1), round(shown.percent(shown.other), 1))
+
+
+def _size(part: Part) -> str:
+    return gib(part.size or 0) if part.measured else f"about {gib(part.size or 0)}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of the hardware."""
+
+    name: str
+    value: str
+
+
+def hardware_facts(gauges: Gauges | None) -> tuple[Fact, ...]:
+    """Each alone: what is missing is "not reported"."""
+    if gauges is None:
+        return ()
+    machine = gauges.hardware
+    return (
+        Fact("CPU", _cpu(machine)),
+        Fact("CPU busy", _or("{} %", gauges.cpu_percent)),
+        Fact("CPU temperature", _or("{} °C", machine.cpu_temperature_c)),
+        *(fact for gpu in machine.gpus for fact in _gpu(gpu)),
+        *(() if machine.gpus else (Fact("GPU", NOT_REPORTED),)),
+        Fact("NPU", machine.npu or NOT_REPORTED),
+    )
+
+
+def _cpu(machine: Hardware) -> str:
+    threads = f", {machine.cpu_threads} threads" if machine.cpu_threads else ""
+    return f"{machine.cpu_name}{threads}" if machine.cpu_name else NOT_REPORTED
+
+
+def _gpu(gpu: Gpu) -> tuple[Fact, ...]:
+    return (
+        Fact("GPU", gpu.name),
+        Fact("GPU busy", _or("{} %", gpu.busy_percent)),
+        Fact("GPU temperature", _or("{} °C", gpu.temperature_c)),
+        Fact("GPU power", _or("{} W", gpu.power_w)),
+    )
+
+
+def _or(text: str, value: int | None) -> str:
+    return NOT_REPORTED if value is None else text.format(value)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The throughput: what the picture says, the points of its curve, and figures."""
+
+    label: str
+    line: str = ""
+    figures: tuple[tuple[str, str], ...] = ()
+    now: str = ""
+
+
+def traffic(shown: Throughput | None) -> Traffic:
+    """Output tokens a second over the last minutes; a flat line when nobody asked."""
+    if shown is None:
+        return Traffic("Reading the requests.")
+    if not shown.requests:
+        return Traffic("No requests in the last 10 minutes.", _curve((0.0, 0.0)))
+    ttft = "not reported" if shown.ttft_ms is None else f"{shown.ttft_ms} ms"
+    figures = (
+        ("Output now", _speed(shown.output[-1])),
+        ("Output at most", _speed(shown.peak)),
+        ("Output on average", _speed(shown.average)),
+        ("Prompts on average", _speed(sum(shown.prompt) / len(shown.prompt))),
+        ("First token, median", ttft),
+        ("Requests", str(shown.requests)),
+    )
+    label = (
+        f"Output tokens a second: {shown.output[-1]:.0f} now, {shown.peak:.0f} at most, {shown.average:.0f} on average."
+    )
+    return Traffic(label, _curve(shown.output), figures, _speed(shown.output[-1]) if shown.output[-1] >= 0.5 else "")
+
+
+def _speed(tokens: float) -> str:
+    return f"{tokens:.0f} tokens/s" if tokens >= 10 else f"{tokens:.1f} tokens/s"
+
+
+def _curve(values: Sequence[float]) -> str:
+    """Points of a polyline in a box of 590 by 64; the highest value touches its top."""
+    most, step = max(*values, 1e-9), 590 / (len(values) - 1)
+    return " ".join(f"{place * step:.0f},{62 - 60 * value / most:.0f}" for place, value in enumerate(values))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The page in one line: whether it is fine."""
+
+    summary: Summary
+    speed: str = ""
+    used: str = ""
+    total: str = ""
+
+    @property
+    def title(self) -> str:
+        """As the slots' own."""
+        return self.summary.title
+
+
+def overview(summary: Summary, memory: Memory, shown: Traffic) -> Overview:
+    """Slots first, then speed while there is any, then memory where it is known."""
+    return Overview(summary, shown.now, memory.used, memory.total)

@@ -1,0 +1,148 @@
+"""The settings as forms, one a section: what a person reads beside each key, and what comes back from the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hal0app.services.settings import DEFAULT, Setting
+
+# Section -> its heading and what it is about. One without a row has its own name.
+SECTIONS = {
+    "server": ("Access", "Where hal0 listens, and under which names it answers."),
+    "lemonade": ("Lemonade", "The daemon that holds the models."),
+    "dispatch": ("Requests", "How long requests wait."),
+    "slot_ports": ("Slot ports", "Addresses of the slots' own, for programs that cannot name a model."),
+    "alias": ("Other names", "Names that clients may use for slots and models."),
+    "observer": ("Observation", "How hal0 looks at Lemonade."),
+    "crash_loop": ("Crash loops", "When a model that crashes again and again is left alone."),
+    "watchdog": ("Watchdog", "When a Lemonade that hangs is restarted."),
+    "retention": ("History", "How much is kept."),
+}
+# Key -> label and hint. A key without a row is shown by its name.
+WORDS = {
+    "server.host": ("Address", "0.0.0.0 listens on every network."),
+    "server.port": ("Port", ""),
+    "server.allowed_hosts": ("Names", "Host names besides addresses and local names, separated by commas."),
+    "server.max_body_mb": ("Largest request, MiB", "Uploads that are only passed on are not bound by it."),
+    "lemonade.url": ("Address of Lemonade", ""),
+    "lemonade.want": ("Wanted configuration", "What hal0 compares with Lemonade's own; change it in the file."),
+    "dispatch.wait_s": ("Longest wait, seconds", "Of a request for a model without a slot."),
+    "dispatch.heartbeat_s": ("Sign of life, seconds", "To a client that waits for a stream."),
+    "dispatch.stall_s": ("Slow readers, seconds", "A client that takes nothing for so long is cut off."),
+    "dispatch.upload_idle_s": ("Slow uploads, seconds", "One that sends nothing for so long is refused."),
+    "dispatch.allow_implicit_pull": ("Requests may download", "The model they name, in the middle of the request."),
+    "slot_ports.host": ("Address", "0.0.0.0 opens them to every network."),
+    "slot_ports.range": ("Ports", "Like 8081-8099, or off."),
+    "alias": ("Names", "Change them in the file."),
+    "observer.period_s": ("Period, seconds", "Between two looks."),
+    "observer.timeout_s": ("Patience, seconds", "Without an answer for so long, states count as old."),
+    "crash_loop.crashes": ("Crashes", "More than these, before a first answer."),
+    "crash_loop.window_s": ("Within, seconds", ""),
+    "watchdog.enabled": ("On", ""),
+    "watchdog.live_failures": ("Failures in a row", "Of Lemonade's sign of life, that count as a hang."),
+    "watchdog.backoff_s": ("Shortest time between restarts, seconds", "Doubled by each further one."),
+    "watchdog.longest_backoff_s": ("Longest such time, seconds", ""),
+    "retention.journal": ("Journal entries", ""),
+    "retention.operations": ("Loads and unloads", ""),
+    "retention.requests": ("Requests", ""),
+}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One setting in a form. `kind`: text | number | list | check | told (shown, not changed here)."""
+
+    key: str
+    label: str
+    hint: str
+    kind: str
+    text: str
+    source: str
+    fixed: bool
+    pending: str = ""  # what the running process still has
+
+    @property
+    def id(self) -> str:
+        """The id of its element."""
+        return self.key.replace(".", "-")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section with its inputs."""
+
+    name: str
+    title: str
+    about: str
+    inputs: tuple[Input, ...]
+
+
+def parts(settings: Sequence[Setting]) -> list[Part]:
+    """Every section, in the order of the schema."""
+    names = dict.fromkeys(one.key.partition(".")[0] for one in settings)
+    return [_part(name, [one for one in settings if one.key.partition(".")[0] == name]) for name in names]
+
+
+def _part(name: str, settings: Sequence[Setting]) -> Part:
+    title, about = SECTIONS.get(name, (name, ""))
+    return Part(name, title, about, tuple(map(_input, settings)))
+
+
+def _input(one: Setting) -> Input:
+    label, hint = WORDS.get(one.key, (one.key.partition(".")[2], ""))
+    source = "default of hal0" if one.source == DEFAULT else f"set in {one.source}"
+    source = f"from {one.source}, cannot be changed here" if one.fixed else source
+    kind = _kind(one.default)
+    return Input(
+        one.key, label, hint, kind, text(one.value), source, one.fixed, text(one.running) if one.pending else ""
+    )
+
+
+def _kind(default: Any) -> str:
+    if isinstance(default, bool):
+        return "check"
+    if isinstance(default, int | float):
+        return "number"
+    return "list" if isinstance(default, list) else "told" if isinstance(default, dict) else "text"
+
+
+def text(value: Any) -> str:
+    """A value as its input shows it."""
+    if isinstance(value, bool):
+        return "on" if value else ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {one}" for key, one in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def changed(part: Part, settings: Sequence[Setting], form: Mapping[str, str]) -> dict[str, Any]:
+    """What a section's form changes, as the service takes it; what became the default is taken out."""
+    known = {one.key: one for one in settings}
+    found: dict[str, Any] = {}
+    for field in part.inputs:
+        if field.kind == "told" or field.fixed:
+            continue
+        value = _read(field, form.get(field.key, "").strip())
+        if value != known[field.key].value:
+            own = None if value in (known[field.key].default, "") else value
+            found[field.key.partition(".")[2]] = own
+    return {part.name: found} if found else {}
+
+
+def _read(field: Input, written: str) -> Any:
+    """The value; a number that is none stays text, and the schema says what is wrong with it."""
+    if field.kind == "check":
+        return written == "on"
+    if field.kind == "list":
+        return [word.strip() for word in written.split(",") if word.strip()]
+    if field.kind == "number":
+        for kind in (int, float):
+            try:
+                return kind(written)
+            except ValueError:
+                continue
+    return written

@@ -1,0 +1,177 @@
+/* The test bench: sends to hal0's own /v1, shows the answer as it comes, and says what it waits for. */
+(() => {
+  "use strict";
+  const WRITE_MS = 60, LOOK_MS = 250;
+  const form = document.getElementById("chat-form"), send = document.getElementById("chat-send");
+  const stop = document.getElementById("chat-stop"), prompt = document.getElementById("prompt");
+  const transcript = document.getElementById("transcript"), told = document.getElementById("chat-said");
+  const value = (id) => document.getElementById(id).value;
+  let messages = [], lastModel = null, running = null;
+
+  function make(tag, name, text) {
+    const element = document.createElement(tag);
+    if (name) element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  }
+
+  function bubble(role, text) {
+    const box = make("article", `bubble ${role}`);
+    box.append(make("h2", "who", role === "user" ? "You" : "Answer"), make("div", "text", text));
+    transcript.append(box);
+    document.getElementById("chat-empty").hidden = true;
+    box.scrollIntoView({ block: "nearest" });
+    return box;
+  }
+
+  const seconds = (from) => (performance.now() - from) / 1000;
+  const clock = (from) => `${Math.floor(seconds(from) / 60)}:${String(Math.floor(seconds(from) % 60)).padStart(2, "0")}`;
+
+  // What is known of the slot says what is waited for; nothing is made up.
+  function waiting(answer) {
+    const slot = [...document.querySelectorAll("#chat-slots [data-slot]")].find((one) => one.dataset.slot === answer.slot);
+    if (!slot || !answer.looked) return "Sent";
+    const loaded = ["Ready", "Serving", "Drift"].includes(slot.dataset.word);
+    return `${loaded ? "Reading the prompt" : `${slot.dataset.word}: ${slot.dataset.sentence}`} (${clock(answer.sent)})`;
+  }
+
+  function body(slot) {
+    const system = value("system").trim(), request = { model: slot, stream: true, stream_options: { include_usage: true } };
+    request.messages = system ? [{ role: "system", content: system }, ...messages] : messages;
+    for (const [id, name] of [["temperature", "temperature"], ["max_tokens", "max_tokens"]]) {
+      const number = Number.parseFloat(value(id));
+      if (!Number.isNaN(number)) request[name] = number;
+    }
+    return request;
+  }
+
+  class Answer {
+    constructor(slot) {
+      Object.assign(this, { slot, sent: performance.now(), text: "", thought: "", pieces: 0, first: null, reason: "", looked: false });
+      this.box = bubble("assistant", "Sent");
+      this.box.setAttribute("aria-busy", "true");
+      this.out = this.box.querySelector(".text");
+      this.abort = new AbortController();
+      this.timer = setInterval(() => { this.looked = true; this.write(); }, LOOK_MS);
+    }
+
+    write() {
+      this.written = performance.now();
+      this.box.dataset.state = this.ended ? "ended" : this.first === null ? "waiting" : "answering";
+      if (this.thought && !this.thinking) {
+        this.thinking = make("details", "thought");
+        this.thinking.append(make("summary", "", "Reasoning"), make("div", "text"));
+        this.out.before(this.thinking);
+      }
+      if (this.thinking) this.thinking.lastElementChild.textContent = this.thought;
+      this.out.textContent = this.text || (this.ended ? "" : this.thought ? "Reasoning…" : waiting(this));
+    }
+
+    take(event) {
+      const data = event.split(/\r\n|\r|\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart()).join("\n");
+      if (!data || data === "[DONE]") return;
+      const chunk = JSON.parse(data);
+      if (chunk.error) throw new Error(chunk.error.message ?? String(chunk.error));
+      if (chunk.usage) this.usage = chunk.usage;
+      const choice = chunk.choices?.[0];
+      if (!choice) return;
+      if (choice.finish_reason) this.reason = choice.finish_reason;
+      const text = choice.delta?.content, thought = choice.delta?.reasoning_content;
+      if (!text && !thought) return;
+      this.first ??= performance.now();
+      this.pieces += 1;
+      this.text += text ?? "";
+      this.thought += thought ?? "";
+      if (performance.now() - (this.written ?? 0) > WRITE_MS) this.write();
+    }
+
+    async read(response) {
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { done, value: piece } = await reader.read();
+        if (done) break;
+        const events = (rest + piece).split(/\r\n\r\n|\n\n|\r\r/);
+        rest = events.pop();
+        events.forEach((event) => this.take(event));
+      }
+      if (!this.reason) throw new Error("the stream ended before the answer did");
+    }
+
+    get tokens() { return this.usage?.completion_tokens ?? this.pieces; }
+
+    facts() {
+      const model = this.model || "not told", since = this.first === null ? 0 : seconds(this.first);
+      const speed = since > 0 && this.tokens > 1 ? `${((this.tokens - 1) / since).toFixed(1)} tokens/s` : "speed not known";
+      const wait = this.first === null ? "no first token" : `first token after ${((this.first - this.sent) / 1000).toFixed(2)} s`;
+      return [`slot ${this.slot}`, `model ${model}`, wait, `${this.tokens} tokens`, speed, this.reason && `ended: ${this.reason}`];
+    }
+
+    end(problem, again) {
+      this.ended = true;
+      clearInterval(this.timer);
+      const facts = this.facts();
+      this.write();
+      this.box.removeAttribute("aria-busy");
+      if (problem) {
+        const line = make("p", "problem", problem);
+        if (again) { const retry = make("button", "", "Retry"); retry.type = "button"; retry.addEventListener("click", again); line.append(" ", retry); }
+        this.box.append(line);
+      }
+      if (this.model && lastModel && this.model !== lastModel) this.box.append(make("p", "hint", `From here on ${this.model} answered, before it was ${lastModel}.`));
+      if (this.model) lastModel = this.model;
+      this.box.append(make("p", "answer-facts", facts.filter(Boolean).join(" · ")));
+      this.box.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  async function ask(text) {
+    const slot = value("chat-slot");
+    if (text) { messages.push({ role: "user", content: text }); bubble("user", text); }
+    const answer = running = new Answer(slot);
+    const again = () => { if (!running) ask(""); };
+    send.setAttribute("aria-disabled", "true");
+    stop.hidden = false;
+    try {
+      const response = await fetch("/v1/chat/completions", {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(slot)), signal: answer.abort.signal,
+      });
+      answer.model = decodeURIComponent(response.headers.get("X-Hal0-Model") ?? "");
+      if (!response.ok) throw new Error((await response.json()).error?.message ?? `hal0 answered ${response.status}`);
+      await answer.read(response);
+      answer.end(answer.reason === "length" ? "The answer was cut: it reached the longest answer, or the context is full." : "");
+      messages.push({ role: "assistant", content: answer.text });
+      told.textContent = `Answer finished, ${answer.tokens} tokens.`;
+    } catch (problem) {
+      const stopped = answer.abort.signal.aborted;
+      const words = answer.pieces ? `The model stopped answering after ${answer.tokens} tokens: ${problem.message}.` : problem.message;
+      answer.end(stopped ? `Stopped by you after ${answer.tokens} tokens.` : words, stopped ? null : again);
+      if (answer.text) messages.push({ role: "assistant", content: answer.text });
+      told.textContent = stopped ? "Stopped." : "The answer failed.";
+    } finally {
+      running = null;
+      send.removeAttribute("aria-disabled");
+      stop.hidden = true;
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = prompt.value.trim();
+    if (!text || running) return;
+    prompt.value = "";
+    ask(text);
+  });
+  prompt.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+  });
+  stop.addEventListener("click", () => { running?.abort.abort(); prompt.focus(); });
+  document.getElementById("chat-new").addEventListener("click", () => {
+    running?.abort.abort();
+    messages = [];
+    lastModel = null;
+    transcript.replaceChildren();
+    document.getElementById("chat-empty").hidden = false;
+    prompt.focus();
+  });
+})();

@@ -1,0 +1,58 @@
+"""hal0 over the embedded engine with slots in many states, shared by the tests of the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import requests
+
+from tests.support import models
+from tests.support.app import App, hal0
+from tests.support.engines import Engine, embedded_engine, user_model
+
+SLOTS = {
+    "primary": {"type": "llm", "model": "tiny-a", "default": True},
+    "second": {"type": "llm", "model": "tiny-b"},
+    "off": {"type": "llm", "model": "tiny-a", "enabled": False},
+    "embed": {"type": "embedding", "model": "embed-a"},
+    "bad": {"type": "llm", "model": "unloadable"},
+    "ghost": {"type": "llm", "model": "nowhere"},
+    "odd": "type = 'llm'\ncolour = 3",
+}
+
+
+class Box(NamedTuple):
+    """hal0 and the Lemonade below it, which holds one chat model at a time."""
+
+    app: App
+    engine: Engine
+
+    @property
+    def url(self) -> str:
+        return self.app.url
+
+    def evict(self, model: str) -> None:
+        """Unload it behind hal0's back."""
+        requests.post(f"{self.engine.url}/v1/unload", json={"model_name": model}, timeout=60).raise_for_status()
+
+    def at_rest(self) -> None:
+        """Nothing loaded, nothing wrong."""
+        self.engine.release()
+        for name in ("primary", "second", "embed"):
+            if self.app.slot(name)["state"] != "offline":
+                self.app.post(f"/api/slots/{name}/unload?wait=true&force=true").raise_for_status()
+                self.app.slot_is(name, "offline")
+
+
+@contextmanager
+def filled() -> Iterator[Box]:
+    """A box with all of SLOTS."""
+    files = {**{name: models.chat() for name in ("tiny-a", "tiny-b", "tiny-c")}, "unloadable": models.unloadable()}
+    listed = {"embed-a": user_model(models.embed(), "embeddings")}
+    with (
+        embedded_engine(max_loaded_models=1, models=files, user_models=listed, chaos=True) as engine,
+        hal0(engine.url, SLOTS) as app,
+    ):
+        yield Box(app, engine)

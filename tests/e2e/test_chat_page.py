@@ -1,0 +1,126 @@
+"""The chat page in a browser: an answer as it comes, a stop, a failure, and no markup out of a model's mouth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.e2e.box import Box
+from tests.e2e.browser import Tab
+
+OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def tab(box: Box, open_tab: OpenTab) -> Tab:
+    return open_tab(box.url, allowed=("Failed to load resource",)).open("/chat?slot=primary")
+
+
+def say(tab: Tab, text: str = "hello", tokens: int = 12) -> None:
+    if not tab.page.locator("#max_tokens").is_visible():
+        tab.page.click("#chat-more > summary")
+    tab.page.fill("#max_tokens", str(tokens))
+    tab.page.fill("#prompt", text)
+    tab.page.click("#chat-send")
+
+
+def answered(tab: Tab, events: list[object], status: int = 200) -> None:
+    """Let /v1 answer with these events instead of a model."""
+
+    def fulfil(route: Route) -> None:
+        body = "".join(f"data: {json.dumps(one) if one != 'DONE' else '[DONE]'}\n\n" for one in events)
+        route.fulfill(status=status, headers={"Content-Type": "text/event-stream", "X-Hal0-Model": "fake"}, body=body)
+
+    tab.page.route("**/v1/chat/completions", fulfil)
+
+
+def piece(text: str, reason: str | None = None, **more: str) -> dict[str, object]:
+    return {"choices": [{"delta": {"content": text, **more}, "finish_reason": reason}]}
+
+
+def test_an_answer_comes_from_the_slot_with_its_facts_and_loads_it_first(tab: Tab, box: Box) -> None:
+    say(tab)
+    facts = tab.page.locator(".answer-facts")
+    expect(facts).to_contain_text("slot primary · model tiny-a")
+    expect(facts).to_contain_text("12 tokens")
+    expect(facts).to_contain_text("ended: length")
+    expect(tab.page.locator(".bubble.assistant .text")).not_to_be_empty()
+    expect(tab.page.locator("#chat-said")).to_have_text("Answer finished, 12 tokens.")
+    expect(tab.page.locator("#chat-slots [data-slot=primary] .word")).to_have_text("Ready")
+    say(tab, "and again")
+    expect(tab.page.locator(".answer-facts")).to_have_count(2)
+    assert tab.violations == []
+    assert tab.axe() == []
+
+
+def test_waiting_has_words_from_evidence_and_can_be_stopped(tab: Tab, box: Box) -> None:
+    box.engine.put("slow", model="tiny-a")
+    say(tab)
+    expect(tab.page.locator(".bubble.assistant .text")).to_contain_text("Loading: loading tiny-a")
+    tab.page.click("#chat-stop")
+    expect(tab.page.locator(".bubble.assistant .problem")).to_have_text("Stopped by you after 0 tokens.")
+    expect(tab.page.locator("#chat-stop")).to_be_hidden()
+    expect(tab.page.locator("#prompt")).to_be_focused()
+    box.engine.release()
+
+
+def test_a_running_answer_can_be_stopped_and_its_text_stays(tab: Tab, box: Box) -> None:
+    assert box.app.chat("primary").ok
+    say(tab, tokens=100_000)
+    expect(tab.page.locator(".bubble.assistant[data-state=answering]")).to_be_visible()
+    tab.page.click("#chat-stop")
+    expect(tab.page.locator(".bubble.assistant .problem")).to_contain_text("Stopped by you after")
+    expect(tab.page.locator(".bubble.assistant .text")).not_to_be_empty()
+    box.app.wait_for(lambda: box.app.slot("primary")["in_flight"] == 0, "the request has ended")
+
+
+def test_a_backend_that_dies_leaves_the_text_and_says_so(tab: Tab, box: Box) -> None:
+    assert box.app.chat("primary").ok
+    say(tab, tokens=100_000)
+    expect(tab.page.locator(".bubble.assistant[data-state=answering]")).to_be_visible()
+    box.engine.chaos("kill", "tiny-a")
+    problem = tab.page.locator(".bubble.assistant .problem")
+    expect(problem).to_contain_text("The model stopped answering after")
+    expect(tab.page.locator(".bubble.assistant .text")).not_to_be_empty()
+    problem.get_by_text("Retry").click()
+    expect(tab.page.locator(".bubble.assistant")).to_have_count(2)
+    tab.page.click("#chat-stop")
+
+
+def test_what_a_model_says_stays_text(tab: Tab) -> None:
+    hostile = "<script>window.__ran = 1</script>\r<hx-partial hx-target='#link'>x</hx-partial><img src=x onerror=x>"
+    answered(tab, [piece(hostile, reasoning_content="<b>hm</b>"), piece("", "stop"), "DONE"])
+    say(tab)
+    expect(tab.page.locator(".answer-facts")).to_contain_text("ended: stop")
+    assert tab.page.locator(".bubble.assistant .text").last.text_content() == hostile
+    assert tab.page.evaluate("window.__ran") is None
+    assert tab.page.locator(".bubble img, .bubble b, hx-partial").count() == 0
+    tab.link("live")
+    assert tab.violations == []
+
+
+def test_a_stream_that_breaks_off_is_not_passed_off_as_an_answer(tab: Tab) -> None:
+    answered(tab, [piece("half")])
+    say(tab)
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("The model stopped answering after 1 tokens")
+    expect(tab.page.locator(".bubble.assistant .text")).to_have_text("half")
+
+
+def test_a_refusal_is_told_in_the_bubble(tab: Tab) -> None:
+    tab.page.select_option("#chat-slot", "ghost")
+    say(tab)
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("nowhere")
+
+
+def test_without_a_script_the_whole_answer_comes_at_once(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, java_script_enabled=False)
+    tab.page.goto(f"{box.url}/chat?slot=primary")
+    tab.page.click("#chat-more > summary")
+    tab.page.fill("#max_tokens", "5")
+    tab.page.fill("#prompt", "hello")
+    tab.page.click("#chat-send")
+    expect(tab.page.locator(".answer-facts")).to_contain_text("slot primary · 5 tokens · ended: length")
+    expect(tab.page.locator(".bubble.user")).to_contain_text("hello")

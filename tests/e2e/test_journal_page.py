@@ -1,0 +1,129 @@
+"""The journal in a browser: live, filtered by its address, never dragging a reader to the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import requests
+from playwright.sync_api import expect
+
+from hal0app.adapters.store import Store
+from hal0app.core.journal import Entry
+from hal0app.core.settings import Retention
+from tests.e2e.box import Box
+from tests.e2e.browser import Tab
+
+OpenTab = Callable[..., Tab]
+
+
+def act(box: Box, times: int = 1) -> None:
+    """Make the journal grow by two lines each time."""
+    for number in range(times):
+        box.app.post(f"/api/slots/primary/{'pin' if number % 2 else 'unpin'}").raise_for_status()
+
+
+def fill(box: Box, lines: int) -> None:
+    """Write so many lines at once, as another process does."""
+    store = Store(box.app.home / "var" / "hal0.db", Retention())
+    store.write_journal([Entry(time.time(), "system.test", f"line {number}") for number in range(lines)])
+    store.close()
+
+
+def test_a_new_line_appears_at_the_end_without_a_reload(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal")
+    assert box.app.chat("primary").ok
+    expect(tab.page.locator("#log li", has_text="primary is ready").last).to_be_in_viewport()
+    ids = tab.page.evaluate("[...document.querySelectorAll('#log li')].map(line => line.id)")
+    assert len(ids) == len(set(ids))
+    assert not tab.reloaded
+    assert tab.axe() == []
+
+
+def test_filters_are_in_the_address_and_hold_for_what_comes(box: Box, open_tab: OpenTab) -> None:
+    box.app.post("/api/slots/embed/load?wait=true").raise_for_status()
+    tab = open_tab(box.url).open("/journal")
+    tab.page.select_option("#slot", "embed")
+    tab.page.click("button:text-is('Filter')")
+    assert "slot=embed" in tab.page.url
+    tab.link("live")
+    act(box)
+    box.app.post("/api/slots/embed/unload?wait=true").raise_for_status()
+    expect(tab.page.locator("#log li", has_text="embed is offline").last).to_be_visible()
+    assert set(tab.page.evaluate("[...document.querySelectorAll('#log li')].map(line => line.dataset.slot)")) == {
+        "embed"
+    }
+    tab.page.goto(f"{box.url}/journal?q=nothing+says+this")
+    expect(tab.page.locator("#log-empty")).to_contain_text("No line matches.")
+    tab.page.click("#log-empty a")
+    expect(tab.page.locator("#log li").first).to_be_visible()
+
+
+def test_a_reader_who_scrolled_up_is_left_in_peace(box: Box, open_tab: OpenTab) -> None:
+    fill(box, 100)
+    tab = open_tab(box.url).open("/journal")
+    tab.page.evaluate("document.getElementById('log-box').scrollTop = 0")
+    expect(tab.page.locator("#log-end")).to_be_hidden()
+    act(box, 3)
+    expect(tab.page.locator("#log-end")).to_contain_text("new lines. Jump to end")
+    assert tab.page.evaluate("document.getElementById('log-box').scrollTop") == 0
+    tab.page.click("#log-end")
+    expect(tab.page.locator("#log-end")).to_be_hidden()
+    act(box, 1)
+    expect(tab.page.locator("#log li").last).to_be_in_viewport()
+
+
+def test_the_page_keeps_at_most_a_thousand_lines(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal")
+    tab.page.evaluate(
+        """for (let number = 0; number < 1100; number += 1) {
+            const line = document.querySelector('#log li').cloneNode(true);
+            line.id = `e${900000 + number}`;
+            document.getElementById('log').append(line);
+        }"""
+    )
+    expect(tab.page.locator("#log li")).to_have_count(1000)
+
+
+def test_the_footer_tells_how_much_is_new_until_it_is_opened(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/slots")
+    act(box, 2)
+    expect(tab.page.locator("#unread")).to_have_text("2 new")
+    tab.page.click("#latest > summary")
+    expect(tab.page.locator("#unread")).to_be_empty()
+    expect(tab.page.locator("#latest li")).to_have_count(8)
+    act(box, 1)
+    expect(tab.page.locator("#latest")).to_have_attribute("open", "")
+
+
+def test_the_journal_reads_without_a_script_and_as_text(box: Box, open_tab: OpenTab) -> None:
+    act(box)
+    tab = open_tab(box.url, java_script_enabled=False)
+    tab.page.goto(f"{box.url}/journal?slot=primary")
+    expect(tab.page.locator("#log li").last).to_contain_text("slot primary was changed")
+    text = requests.get(f"{box.url}/journal.txt?slot=primary", timeout=30)
+    assert text.headers["Content-Type"].startswith("text/plain")
+    assert text.text.splitlines()[-1].endswith("slot primary was changed")
+
+
+def test_earlier_lines_are_a_page_of_their_own(box: Box, open_tab: OpenTab) -> None:
+    fill(box, 600)
+    tab = open_tab(box.url).open("/journal")
+    tab.page.click(".earlier a")
+    expect(tab.page.locator(".said")).to_contain_text("Older lines.")
+    expect(tab.page.locator("#log li")).not_to_have_count(0)
+    tab.page.click(".said a")
+    act(box, 1)
+    expect(tab.page.locator("#log li").last).to_contain_text("slot primary was changed")
+
+
+def test_lemonades_own_log_is_beside_it_as_it_comes(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal")
+    tab.page.click("text=Lemonade's own log")
+    tab.link("live")
+    assert box.app.chat("primary").ok
+    expect(tab.page.locator("#log li", has_text="tiny-a").last).to_be_visible()
+    tab.page.fill("#q", "nothing says this")
+    tab.page.click("button:text-is('Filter')")
+    expect(tab.page.locator("#log-empty")).to_contain_text("No line matches.")
+    assert tab.axe() == []

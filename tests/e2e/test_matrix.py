@@ -1,0 +1,54 @@
+"""Every page in every state, light and dark, wide and narrow: no barrier, no overflow, no complaint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.box import Box
+from tests.e2e.browser import Tab
+from tests.e2e.states import STATES, shows
+
+LOOKS = (("light", 1280), ("dark", 320))
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_page_is_right_in_every_state(name: str, box: Box, open_tab: Callable[..., Tab]) -> None:
+    state = STATES[name]
+    with state.enter(box) as url:
+        tab = open_tab(url)
+        for path in state.pages:
+            tab.page.set_viewport_size({"width": 1280, "height": 800})
+            tab.open(path)
+            shows(tab.page, path, state)
+            for scheme, width in LOOKS:
+                tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                tab.page.set_viewport_size({"width": width, "height": 800})
+                assert tab.axe() == [], (path, scheme, width)
+                assert tab.page.evaluate("document.documentElement.scrollWidth") == width, (path, width)
+            assert tab.violations == []
+
+
+def test_nothing_moves_for_who_wants_less_motion(box: Box, open_tab: Callable[..., Tab]) -> None:
+    with STATES["loading"].enter(box) as url:
+        tab = open_tab(url, reduced_motion="reduce").open("/slots")
+        tab.card("second", "Loading")
+        assert tab.page.evaluate("document.getAnimations().length") == 0
+        tab.page.emulate_media(reduced_motion="no-preference")
+        assert tab.page.evaluate("document.getAnimations().length") > 0
+
+
+def test_forced_colours_leave_every_mark_and_button_to_be_seen(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url, forced_colors="active").open("/slots")
+    expect(tab.page.locator("#slot-primary-load")).to_be_visible()
+    assert tab.axe() == []
+
+
+def test_the_first_tab_stop_leads_to_the_content(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url).open("/")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    tab.page.keyboard.press("Enter")
+    assert tab.page.evaluate("document.activeElement.id") == "main"

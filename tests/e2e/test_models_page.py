@@ -1,0 +1,131 @@
+"""The models page in a browser: the list, downloads that hal0 owns, and the page that asks before a delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.box import Box
+from tests.e2e.browser import Tab
+from tests.support.waiting import eventually
+
+OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def tab(box: Box, open_tab: OpenTab) -> Tab:
+    tab = open_tab(box.url).open("/models")
+    expect(tab.page.locator("tr[data-model='tiny-a']")).to_be_visible()
+    return tab
+
+
+@pytest.fixture
+def registry(box: Box) -> Iterator[Box]:
+    """A Lemonade that downloads, slowly, until the test ends."""
+    box.engine.put("registry", total=4_000_000, rate=200_000)
+    yield box
+    for row in box.app.get("/api/downloads").json():
+        box.app.post(f"/api/downloads/{row['id']}/cancel")
+    box.engine.release()
+
+
+def row(tab: Tab, model: str, text: str) -> None:
+    expect(tab.page.locator(f"tr[data-model='{model}']")).to_contain_text(text)
+
+
+def test_a_model_that_is_loaded_says_so_without_a_reload(tab: Tab, box: Box) -> None:
+    row(tab, "tiny-a", "On disk")
+    assert box.app.chat("primary").ok
+    row(tab, "tiny-a", "Loaded")
+    tab.page.locator("tr[data-model='tiny-a'] button", has_text="Unload").click()
+    row(tab, "tiny-a", "On disk")
+    assert not tab.reloaded
+    assert tab.axe() == []
+
+
+def test_the_list_is_searched_as_one_types_and_the_address_keeps_it(tab: Tab, box: Box) -> None:
+    tab.page.fill("#q", "embed")
+    expect(tab.page.locator("tr[data-model]")).to_have_count(1)
+    expect(tab.page).to_have_url(f"{box.url}/models?q=embed&type=&where=&sort=")
+    assert box.app.post("/api/slots/embed/load?wait=true").ok
+    row(tab, "embed-a", "Loaded")
+    expect(tab.page.locator("tr[data-model]")).to_have_count(1)
+    expect(tab.page.locator("#q")).to_be_focused()
+    tab.page.fill("#q", "qwen9")
+    expect(tab.page.locator("#model-list")).to_contain_text("Nothing matches “qwen9”.")
+    tab.page.click("#model-list a")
+    row(tab, "tiny-b", "second")
+
+
+def test_a_download_belongs_to_hal0_and_not_to_the_page(registry: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(registry.url).open("/models")
+    tab.page.fill("#model_name", "user.slow")
+    tab.page.click("form.form button")
+    expect(tab.page.locator(".said")).to_have_text("The download began.")
+    line = tab.page.locator(".download")
+    expect(line).to_contain_text("of 4 MB")
+    expect(line).to_contain_text("kB/s")
+    other = open_tab(registry.url).open("/models")
+    expect(other.page.locator(".download")).to_contain_text("of 4 MB")
+    line.get_by_text("Pause").click()
+    expect(other.page.locator(".download")).to_contain_text("Stopped at")
+    row(other, "user.slow", "Partial")
+    other.page.locator(".download").get_by_text("Resume").click()
+    expect(line).to_contain_text("kB/s")
+    tab.context.close()
+    registry.engine.put("registry", total=4_000_000, rate=40_000_000)
+    expect(other.page.locator(".download")).to_contain_text("Downloaded.")
+
+
+def test_a_download_that_stands_still_tells_no_speed_and_one_that_failed_tells_why(
+    registry: Box, open_tab: OpenTab
+) -> None:
+    registry.app.post("/api/models/pull", {"model_name": "user.stuck"}).raise_for_status()
+    tab = open_tab(registry.url).open("/models")
+    expect(tab.page.locator(".download")).to_contain_text("kB/s")
+    registry.engine.put("registry", total=4_000_000, rate=0)
+    expect(tab.page.locator(".download")).to_contain_text("Stalled for")
+    expect(tab.page.locator(".download")).not_to_contain_text("kB/s")
+    registry.engine.put("registry", total=4_000_000, rate=9_000_000, fail_at=2_000_000)
+    expect(tab.page.locator(".download")).to_contain_text("Download failed: disk full. The 2 MB part is kept.")
+    assert tab.axe() == []
+
+
+def test_a_pull_that_lemonade_refuses_says_why(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, java_script_enabled=False, allowed=("502",))
+    tab.page.goto(f"{box.url}/models")
+    tab.page.fill("#model_name", "user.x")
+    tab.page.click("form.form button")
+    expect(tab.page.get_by_role("alert").first).to_contain_text("offline")
+
+
+def test_a_model_that_is_loaded_is_not_deleted_and_one_that_is_a_persons_own_neither(
+    box: Box, open_tab: OpenTab
+) -> None:
+    tab = open_tab(box.url, java_script_enabled=False)
+    assert box.app.chat("primary").ok
+    tab.page.goto(f"{box.url}/models/delete?model=tiny-a")
+    expect(tab.page.locator(".ask")).to_contain_text("Unload it first.")
+    expect(tab.page.locator("button.danger")).to_have_count(0)
+    tab.page.click("button:text-is('Unload it')")
+    eventually(lambda: box.app.slot("primary")["state"] == "offline", "it is unloaded")
+    tab.page.goto(f"{box.url}/models/delete?model=tiny-a")
+    expect(tab.page.locator(".ask")).to_contain_text("It is a file of your own")
+
+
+def test_backends_are_listed_with_their_state(tab: Tab) -> None:
+    expect(tab.page.locator("#backends")).to_contain_text("llama.cpp (system)")
+    expect(tab.page.locator("#backends")).to_contain_text("Installed")
+
+
+def test_a_lemonade_that_is_gone_leaves_the_list_with_its_time(tab: Tab, box: Box) -> None:
+    box.engine.kill9()
+    try:
+        expect(tab.page.locator("#model-list .hint")).to_contain_text("This list is from")
+        row(tab, "tiny-a", "tiny-a")
+    finally:
+        box.engine.start()
+        tab.page.goto(f"{box.url}/slots")
+        expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")

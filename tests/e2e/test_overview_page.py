@@ -1,0 +1,45 @@
+"""The overview in a browser: is it fine, where has the memory gone, what happened lately."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import requests
+from playwright.sync_api import expect
+
+from tests.e2e.box import Box
+from tests.e2e.browser import Tab
+
+
+def test_it_says_whether_it_is_fine_and_follows_what_happens(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url).open("/")
+    expect(tab.page.locator("#memory")).to_contain_text("free")
+    assert box.app.chat("primary").ok
+    expect(tab.page.locator("#summary")).to_contain_text("1 of 7 slots ready.")
+    expect(tab.page.locator("#summary")).to_contain_text("GiB used.")
+    expect(tab.page.locator("#memory .key")).to_contain_text("tiny-a")
+    expect(tab.page.locator("#strip li", has_text="primary").locator(".word")).to_have_text("Ready")
+    expect(tab.page.locator("#recent li").first).to_be_visible()
+    expect(tab.page.locator("#hardware")).to_contain_text("CPU busy")
+    expect(tab.page.locator("#throughput")).to_contain_text("Output on average")
+    assert not tab.reloaded
+    assert tab.axe() == []
+
+
+def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_tab: Callable[..., Tab]) -> None:
+    assert box.app.chat("primary").ok
+    tab = open_tab(box.url).open("/")
+    expect(tab.page.locator("#memory .key")).to_contain_text("tiny-a")
+    box.engine.kill9()
+    expect(tab.page.locator("#memory")).to_contain_text("the models are as last seen")
+    expect(tab.page.locator("#lemonade")).to_contain_text("Lemonade is not answering")
+    box.engine.start()
+    expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")
+
+
+def test_it_reads_without_a_script_and_the_api_tells_the_machine(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url, java_script_enabled=False)
+    tab.page.goto(f"{box.url}/")
+    expect(tab.page.locator("#strip")).to_contain_text("primary")
+    machine = requests.get(f"{box.url}/api/system", timeout=30).json()
+    assert machine["memory"]["total"] > 0

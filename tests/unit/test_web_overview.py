@@ -1,0 +1,63 @@
+"""The overview as values."""
+
+from __future__ import annotations
+
+from hal0app.core.clock import Moment
+from hal0app.core.hardware import Gpu, Hardware
+from hal0app.core.memory import GIB
+from hal0app.core.memory_map import MemoryMap, Part
+from hal0app.core.residency import Link, Observation
+from hal0app.core.throughput import Throughput
+from hal0app.services.machine import Gauges
+from hal0app.services.observer import Snapshot
+from hal0app.web.cards import Summary
+from hal0app.web.overview import Fact, hardware_facts, memory_shown, overview, traffic
+
+UP = Snapshot(seen=Observation(Moment(5, 1005), Link.UP))
+DOWN = Snapshot(seen=Observation(Moment(5, 1005), Link.DOWN))
+MAP = MemoryMap("GPU", 96 * GIB, 34 * GIB, (Part("a", 24 * GIB), Part("b", 12 * GIB, True), Part("c", None)), 26 * GIB)
+
+
+def test_the_bar_has_a_stretch_for_each_model_whose_size_is_known_and_estimates_say_about() -> None:
+    shown = memory_shown(Gauges(Hardware(), memory=MAP), UP)
+    assert [(one.name, one.size, one.left, one.width) for one in shown.pieces] == [
+        ("a", "about 24.0 GiB", 0.0, 25.0), ("b", "12.0 GiB", 25.0, 12.5), ("Everything else", "26.0 GiB", 37.5, 27.1),
+    ]  # fmt: skip
+    assert (shown.used, shown.total, shown.free, shown.unknown) == ("62.0 GiB", "96.0 GiB", "34.0 GiB", ("c",))
+
+
+def test_models_are_as_last_seen_while_lemonade_does_not_answer() -> None:
+    assert not memory_shown(Gauges(Hardware(), memory=MAP), UP).stale
+    assert memory_shown(Gauges(Hardware(), memory=MAP), DOWN).stale
+
+
+def test_memory_that_cannot_be_read_is_said_to_be_not_reported() -> None:
+    assert "not reported" in memory_shown(Gauges(Hardware()), UP).problem
+    assert memory_shown(None, UP).problem
+
+
+def test_each_missing_fact_is_not_reported_alone() -> None:
+    facts = hardware_facts(Gauges(Hardware(cpu_name="CPU X", cpu_threads=2, gpus=(Gpu("amdgpu", 0),)), 0))
+    assert facts == (
+        Fact("CPU", "CPU X, 2 threads"), Fact("CPU busy", "0 %"), Fact("CPU temperature", "not reported"),
+        Fact("GPU", "amdgpu"), Fact("GPU busy", "0 %"), Fact("GPU temperature", "not reported"),
+        Fact("GPU power", "not reported"), Fact("NPU", "not reported"),
+    )  # fmt: skip
+
+
+def test_the_first_line_has_the_worst_for_the_tab() -> None:
+    assert overview(Summary(2, 1, ("bad",)), memory_shown(None, UP), traffic(None)).title == "! 1 failed"
+
+
+def test_traffic_is_told_in_figures_and_a_curve() -> None:
+    shown = traffic(Throughput((0.0,) * 58 + (20.0, 40.0), (0.0,) * 60, 120, 3))
+    assert shown.now == "40 tokens/s"
+    assert dict(shown.figures)["First token, median"] == "120 ms"
+    assert shown.line.endswith("580,32 590,2")
+    assert overview(Summary(1, 1), memory_shown(None, UP), shown).speed == "40 tokens/s"
+
+
+def test_no_traffic_is_a_flat_line_and_said() -> None:
+    assert traffic(Throughput()).label == "No requests in the last 10 minutes."
+    assert traffic(Throughput()).line == "0,62 590,62"
+    assert traffic(None).figures == ()
