@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 
+from hal0app.adapters import systemd_notify
 from hal0app.adapters.paths import from_environment
 from hal0app.adapters.settings_file import load_settings
 from hal0app.core.schema import SchemaError
@@ -44,6 +45,8 @@ def post_worker_init(worker: Any) -> None:
     hal0 = worker.wsgi.extensions["hal0"]
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)
+    if period_s := systemd_notify.watchdog_period_s(os.environ):
+        gevent.spawn(_feed_the_watchdog, worker, period_s)
 
 
 def _drain_at_end(worker: Any, hal0: Any) -> None:
@@ -51,3 +54,10 @@ def _drain_at_end(worker: Any, hal0: Any) -> None:
     while worker.alive:
         gevent.sleep(DRAIN_POLL_S)
     hal0.drain()
+
+
+def _feed_the_watchdog(worker: Any, period_s: float) -> None:
+    """Tell systemd that this event loop turns, for as long as it does."""
+    while worker.alive:
+        systemd_notify.send("WATCHDOG=1", os.environ)
+        gevent.sleep(period_s)

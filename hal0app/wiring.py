@@ -12,7 +12,7 @@ from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
 from hal0app.adapters.gguf_files import GgufFiles
-from hal0app.adapters.keys import lemonade_key
+from hal0app.adapters.keys import admin_key, lemonade_key
 from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
 from hal0app.adapters.llama_gauges import LlamaGauges
@@ -33,6 +33,7 @@ from hal0app.api import models as models_api
 from hal0app.api import recording, security, state, v1
 from hal0app.api import requests as requests_api
 from hal0app.api import slots as slots_api
+from hal0app.api.admin import Admin
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
@@ -136,7 +137,8 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
     recording.init_app(app)
-    security.init_app(app, hal0.settings.server.allowed_hosts)
+    admin = Admin(hal0.settings.auth.mode == "open", admin_key(environment))
+    security.init_app(app, hal0.settings.server.allowed_hosts, admin)
     for blueprint in (v1.bp, slots_api.bp, state.bp, journal_api.bp, models_api.bp, requests_api.bp):
         app.register_blueprint(blueprint)
     mount.init_app(app, hal0)

@@ -14,7 +14,13 @@ from hal0app.errors import Hal0Error
 log = logging.getLogger(__name__)
 
 # OpenAI's `type` for a status; its clients choose their exception by the status and show the type.
-TYPES = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 # What Flask itself refuses, in our words.
 OF_FLASK = {
@@ -40,6 +46,8 @@ def respond(error: Hal0Error) -> Response:
     response.status_code = error.status
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Basic realm="hal0, admin key as the password"'
     return response
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -83,6 +83,12 @@ class Retention(Section, frozen=True, kw_only=True):
     requests: Annotated[int, msgspec.Meta(ge=100)] = 100_000
 
 
+class Auth(Section, frozen=True, kw_only=True):
+    """Who may change something from other machines: whoever has the admin key, or (`open`) everybody."""
+
+    mode: Literal["key", "open"] = "key"
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """All of hal0.toml."""
 
@@ -93,6 +99,7 @@ class Settings(Section, frozen=True, kw_only=True):
     crash_loop: CrashLoop = CrashLoop()
     watchdog: WatchdogSection = WatchdogSection()
     retention: Retention = Retention()
+    auth: Auth = Auth()
 
 
 LONGEST_PORT = 5
