@@ -67,6 +67,7 @@ class Host:
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", self._mount, str(self.root)], check=True)
         (self.root / "etc/hostname").write_text(f"{self.name}\n")
         (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {self.name}\n")
+        subprocess.run(["ssh-keygen", "-q", "-A", "-f", str(self.root)], check=True, stdout=subprocess.DEVNULL)
         self.network = Network(self.name, self.folder)
         self._nspawn: subprocess.Popen[bytes] | None = None
 
@@ -200,9 +201,9 @@ class Host:
 
     def accept_ssh(self, key: Path) -> int:
         """Let root log in with the public key `key` of this machine; the port on 127.0.0.1."""
-        self.run("mkdir -p -m 700 .ssh && ssh-keygen -q -A")
+        self.run("mkdir -p -m 700 .ssh")
         self.copy(key, "/root/.ssh/authorized_keys")
-        self.run("chmod 600 .ssh/authorized_keys && systemctl restart ssh.service")
+        self.run("chmod 600 .ssh/authorized_keys")
         return self.network.forward(22)
 
     def copy(self, source: Path, target: str) -> None:
