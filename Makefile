@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
+LINT := .venv-lint
 PYTEST := $(DEV)/bin/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -38,16 +39,51 @@ run: $(RUN)/.ready ## try hal0 here: a small model, http://127.0.0.1:8080 (MODEL
 .PHONY: venv
 venv: $(RUN)/.ready ## prepare what `make run` needs, without starting it
 
+##@ Install
+INSTALLER = HOSTS="$(HOSTS)" PURGE="$(PURGE)" installer/install.sh $@ $(if $(SET),-e "$(SET)")
+
+.PHONY: install
+install: ## provision this host, or HOSTS=inventory.yml; SET="hal0_port=8081 ..." sets variables (docs/operate.md)
+	@$(INSTALLER)
+
+.PHONY: check
+check: ## what `make install` would change, and nothing changed
+	@$(INSTALLER)
+
+.PHONY: preflight
+preflight: ## whether a host can run hal0, and nothing changed
+	@$(INSTALLER)
+
+.PHONY: verify
+verify: ## ask each slot of an installed host one question
+	@$(INSTALLER)
+
+.PHONY: upgrade
+upgrade: ## bring this checkout's hal0 to a host that has one; what fails is undone by itself
+	@$(INSTALLER)
+
+.PHONY: rollback
+rollback: ## go back to the release before
+	@$(INSTALLER)
+
+.PHONY: uninstall
+uninstall: ## take hal0 off again; PURGE=1 takes models, slots and history, too
+	@$(INSTALLER)
+
 ##@ Check
 .PHONY: test
 test: lint types unit contract integration browser ## every lane that needs no root
 
 .PHONY: test-all
-test-all: root test test-lemond ## every lane; needs root: sudo make test-all
+test-all: root test test-lemond installer ## every lane; needs root: sudo make test-all
 
 .PHONY: lint
-lint: $(DEV)/.ready ## ruff: rules and format
-	$(call lane,lint,$(DEV)/bin/ruff check . && $(DEV)/bin/ruff format --check .)
+lint: $(DEV)/.ready $(LINT)/.ready ## ruff, ansible-lint (offline), yamllint, shellcheck
+	$(call lane,lint,$(DEV)/bin/ruff check . && $(DEV)/bin/ruff format --check . && $(LINT_INSTALLER))
+
+SCRIPTS := installer/install.sh .ci/run $(wildcard tests/*/*.sh)
+LINT_INSTALLER = $(LINT)/bin/yamllint --strict -c ansible/.yamllint ansible && $(LINT)/bin/shellcheck --severity=warning $(SCRIPTS) \
+	&& cd ansible && PATH="$(CURDIR)/$(LINT)/bin:$$PATH" ansible-lint --offline --nocolor -q
 
 .PHONY: types
 types: $(DEV)/.ready ## mypy
@@ -76,6 +112,10 @@ browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen thr
 .PHONY: test-lemond
 test-lemond: root $(DEV)/.ready chromium ## the contract, the promises and the pages on AMD's real lemond in a chroot (root)
 	$(call lane,test-lemond,tests/lemond/chroot.sh >/dev/null && $(PYTEST) tests/contract tests/acceptance tests/lemond --engine lemond)
+
+.PHONY: installer
+installer: root $(DEV)/.ready ## `make install` on booted Debian hosts, with AMD's real lemond (root)
+	$(call lane,installer,tests/installer/install-tools.sh && $(PYTEST) tests/installer)
 
 ##@ Measure
 MINUTES ?= 3
@@ -112,14 +152,25 @@ bench-peers: $(DEV)/.ready nginx ## the same beside LiteLLM, which is fetched fr
 	$(call lane,bench-peers,$(BENCH) $(PEERS))
 
 ##@ Maintain
+# Ansible is locked twice: its newest version asks for Python 3.12, and the one before it ends with 3.13.
 LOCK := $(DEV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: lock
-lock: $(DEV)/.ready ## renew requirements/run.txt and dev.txt from setup.cfg, at the oldest Python we serve
+lock: $(DEV)/.ready ## renew the locks from setup.cfg and *.in, at the oldest Python we serve
 	@$(DEV)/bin/python -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("lock with Python 3.11: make clean; make lock PYTHON=python3.11")'
 	$(LOCK) --extra embedded -o requirements/run.txt setup.cfg
 	$(LOCK) --extra embedded --extra test --extra dev -c requirements/run.txt -o requirements/dev.txt setup.cfg
+	$(LOCK) -c requirements/run.txt -o requirements/host.txt setup.cfg
+	$(LOCK) -o requirements/lint.txt requirements/lint.in
+	$(LOCK) -o installer/requirements-3.11.txt installer/requirements.in
+	@echo "renew installer/requirements-3.12.txt with Python 3.12 or newer: make lock-ansible PYTHON=python3.14"
+
+.PHONY: lock-ansible
+lock-ansible: ## renew installer/requirements-3.12.txt, with Python 3.12 or newer
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("Python 3.12 or newer: make lock-ansible PYTHON=python3.14")'
+	@folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder && $$folder/bin/pip install --quiet pip-tools \
+	  && $$folder/bin/$(notdir $(LOCK)) -o installer/requirements-3.12.txt installer/requirements.in; rm -rf $$folder
 
 .PHONY: format
 format: $(DEV)/.ready ## let ruff format and fix what it can
@@ -127,12 +178,17 @@ format: $(DEV)/.ready ## let ruff format and fix what it can
 
 .PHONY: clean
 clean: ## remove virtual environments and caches of this checkout; keeps .hal0 and the shared cache
-	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(RUN) $(DEV) $(LINT) .installer .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find hal0app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What lanes need ---------------------------------------------------------------------------------------------
 $(RUN)/.ready: requirements/run.txt setup.cfg pyproject.toml
 	$(call venv,$(RUN),requirements/run.txt)
+
+$(LINT)/.ready: requirements/lint.txt
+	@echo "preparing $(LINT) from requirements/lint.txt"
+	@rm -rf $(LINT) && $(PYTHON) -m venv $(LINT) && $(LINT)/bin/pip install --quiet --require-hashes -r requirements/lint.txt
+	@touch $(LINT)/.ready
 
 $(DEV)/.ready: requirements/dev.txt setup.cfg pyproject.toml
 	$(call venv,$(DEV),requirements/dev.txt)

@@ -11,7 +11,9 @@ import sys
 from typing import Any
 
 import gevent
+from gunicorn.sock import TCP6Socket, TCPSocket
 
+from hal0app.adapters import systemd_notify
 from hal0app.adapters.paths import from_environment
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.tcp_ports import is_free
@@ -71,12 +73,21 @@ def on_starting(server: Any) -> None:
         )
 
 
+def when_ready(server: Any) -> None:
+    """Open the slots' ports beside a socket that systemd handed over, for then gunicorn opens none by itself."""
+    if server.systemd:
+        host, kind = _all.slot_ports.host, TCP6Socket if ":" in _all.slot_ports.host else TCPSocket
+        server.LISTENERS += [kind((host, port), server.cfg, server.log) for port in _slots if port not in _busy]
+
+
 def post_worker_init(worker: Any) -> None:
     """Start hal0's background services in the worker, and end them with it."""
     logging.basicConfig(level=log_level, format="%(levelname)s %(name)s: %(message)s")
     hal0 = worker.wsgi.extensions["hal0"]
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)
+    if period_s := systemd_notify.watchdog_period_s(os.environ):
+        gevent.spawn(_feed_the_watchdog, worker, period_s)
 
 
 def _drain_at_end(worker: Any, hal0: Any) -> None:
@@ -84,3 +95,10 @@ def _drain_at_end(worker: Any, hal0: Any) -> None:
     while worker.alive:
         gevent.sleep(DRAIN_POLL_S)
     hal0.drain()
+
+
+def _feed_the_watchdog(worker: Any, period_s: float) -> None:
+    """Tell systemd that this event loop turns, for as long as it does."""
+    while worker.alive:
+        systemd_notify.send("WATCHDOG=1", os.environ)
+        gevent.sleep(period_s)

@@ -14,7 +14,7 @@ from gevent.threadpool import ThreadPool
 from hal0app.adapters import clock, host, paths
 from hal0app.adapters.gguf_files import GgufFiles
 from hal0app.adapters.hardware import HardwareFiles
-from hal0app.adapters.keys import lemonade_key
+from hal0app.adapters.keys import admin_key, lemonade_key
 from hal0app.adapters.lemonade_library import LemonadeLibrary
 from hal0app.adapters.lemond_log import LogStream
 from hal0app.adapters.llama_gauges import LlamaGauges
@@ -36,6 +36,7 @@ from hal0app.api import recording, security, slot_ports, state, v1
 from hal0app.api import requests as requests_api
 from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
+from hal0app.api.admin import Admin
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
@@ -166,7 +167,8 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app.extensions["hal0"] = hal0
     api_errors.init_app(app)
     recording.init_app(app)
-    security.init_app(app, hal0.settings.server.allowed_hosts)
+    admin = Admin(hal0.settings.auth.mode == "open", admin_key(environment))
+    security.init_app(app, hal0.settings.server.allowed_hosts, admin)
     slot_ports.init_app(app)
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):

@@ -50,6 +50,8 @@ def respond(error: Hal0Error) -> Response:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.details.get("allow"):
         response.headers["Allow"] = error.details["allow"]
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Basic realm="hal0, admin key as the password"'
     return response
 
 

@@ -1,7 +1,7 @@
 """Who may talk to us from a browser: a Host allow-list against DNS rebinding, an Origin check on every change.
 
 No login and no token are needed for this: a page of another site can reach us, but only with its own name in Host
-or its own address in Origin.
+or its own address in Origin. Who may change something at all is `admin.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, request
 
 from hal0app import errors
+from hal0app.api.admin import Admin
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_SUFFIXES = ("localhost", "local", "lan", "internal", "home.arpa")
@@ -29,7 +30,7 @@ HEADERS = {
 }
 
 
-def init_app(app: Flask, allowed_hosts: tuple[str, ...]) -> None:
+def init_app(app: Flask, allowed_hosts: tuple[str, ...], admin: Admin) -> None:
     """Check every request and put the security headers on every answer of ours."""
     known = frozenset({socket.gethostname().split(".")[0].lower(), *(host.lower() for host in allowed_hosts)})
 
@@ -38,6 +39,7 @@ def init_app(app: Flask, allowed_hosts: tuple[str, ...]) -> None:
         check_host(request.headers.get("Host", ""), known)
         if request.method not in SAFE:
             check_origin(request)
+            admin.check(request)
 
     @app.after_request
     def protect(response: Response) -> Response:

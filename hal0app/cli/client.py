@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -105,7 +105,8 @@ class Client:
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = self._connect(self._netloc, timeout=timeout_s)
         try:
-            connection.request(method, self._path + path, body, {"X-hal0-Agent": "cli", **headers})
+            sent = {"X-hal0-Agent": "cli", **authorization(os.environ), **headers}
+            connection.request(method, self._path + path, body, sent)
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as problem:
             connection.close()
@@ -115,6 +116,12 @@ class Client:
         reason = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
         advice = "Is it running? See `systemctl status hal0`; HAL0_URL says where it is."
         return Unreachable(f"hal0 does not answer at {self.url} ({reason}). {advice}")
+
+
+def authorization(environment: Mapping[str, str]) -> dict[str, str]:
+    """The header that carries the admin key in HAL0_KEY, which a hal0 on another machine wants for changes."""
+    key = environment.get("HAL0_KEY", "").strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def address(path: str, query: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from hal0app.adapters import clock, paths
+from hal0app.adapters import clock, host_tree, paths
 from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.probe import Probe
 from hal0app.adapters.settings_file import load_settings
@@ -21,6 +21,7 @@ from hal0app.cli.client import Client, Refused, Unreachable
 from hal0app.cli.config import problems
 from hal0app.cli.exits import REFUSED
 from hal0app.cli.printing import json_option, print_json
+from hal0app.core.readiness import hardware
 from hal0app.core.residency import Link
 from hal0app.core.schema import SchemaError
 
@@ -101,6 +102,11 @@ def _disk() -> Iterator[Finding]:
     yield Finding(level, f"{free / GIB:.1f} GiB free at {folder}", advice)
 
 
+def _machine() -> Iterator[Finding]:
+    for one in hardware(host_tree.read(Path("/"), ())):
+        yield Finding(one.level, f"{one.what}: {one.evidence}" if one.evidence else one.what, one.fix)
+
+
 def _slots() -> Iterator[Finding]:
     slots = _asked("/api/slots")
     broken = [slot for slot in slots if slot["state"] == "error"]
@@ -170,6 +176,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _lemonade,
     _timer,
     _disk,
+    _machine,
     _slots,
     _slot_ports,
     _drift,
@@ -179,7 +186,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the configuration, hal0, Lemonade, the drift timer, the disk and the slots. Exit status 1 on a failure."""
+    """Check the files, hal0, Lemonade, the timer, the disk, the machine and the slots. Exit status 1 on a failure."""
     found = [finding for check in CHECKS for finding in check()]
     if as_json:
         print_json([asdict(finding) for finding in found])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -128,6 +128,12 @@ class Retention(Section, frozen=True, kw_only=True):
     requests: Annotated[int, msgspec.Meta(ge=100)] = 100_000
 
 
+class Auth(Section, frozen=True, kw_only=True):
+    """Who may change something from other machines: whoever has the admin key, or (`open`) everybody."""
+
+    mode: Literal["key", "open"] = "key"
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """All of hal0.toml. `alias`: further names for slots and models, each with the slot or model it means."""
 
@@ -139,6 +145,7 @@ class Settings(Section, frozen=True, kw_only=True):
     crash_loop: CrashLoop = CrashLoop()
     watchdog: WatchdogSection = WatchdogSection()
     retention: Retention = Retention()
+    auth: Auth = Auth()
     alias: dict[Alias, Target] = {}
 
     def __post_init__(self) -> None:

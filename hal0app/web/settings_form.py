@@ -19,6 +19,7 @@ SECTIONS = {
     "crash_loop": ("Crash loops", "When a model that crashes again and again is left alone."),
     "watchdog": ("Watchdog", "When a Lemonade that hangs is restarted."),
     "retention": ("History", "How much is kept."),
+    "auth": ("Changes from other machines", "This machine may always change things."),
 }
 # Key -> label and hint. A key without a row is shown by its name.
 WORDS = {
@@ -47,6 +48,7 @@ WORDS = {
     "retention.journal": ("Journal entries", ""),
     "retention.operations": ("Loads and unloads", ""),
     "retention.requests": ("Requests", ""),
+    "auth.mode": ("Who may", "key: whoever has the admin key; open: everybody."),
 }
 
 

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from hal0app.adapters.tcp_ports import is_free
-from tests.support.app import App, hal0
-from tests.support.engines import Engine, default_user_models, embedded_engine
+from tests.support.app import App, hal0, write_slots
+from tests.support.engines import Engine, default_user_models, embedded_engine, free_port
 from tests.support.waiting import eventually
 
 SLOTS = {
@@ -402,3 +402,18 @@ def test_slots_made_through_the_api_get_the_lowest_free_port(ported: tuple[App, 
     assert code(taken) == (409, "slot.port_taken")
     for name in ("new", "newer"):
         requests.delete(f"{app.url}/api/slots/{name}", timeout=30)
+
+
+def test_a_socket_that_systemd_holds_does_not_take_the_slots_ports_away(engine: Engine, tmp_path: Path) -> None:
+    first, port = free_ports(2), free_port()
+    app = App(tmp_path, port, engine.url, {"HAL0_SLOT_PORTS": f"{first}-{first + 1}"})
+    write_slots(tmp_path, {"primary": {"type": "llm", "model": "chat-a", "port": first}})
+    passed_on = [f"--setenv={name}={value}" for name, value in app.variables().items()]
+    app.behind = ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", *passed_on]
+    try:
+        app.start()
+        answer = on(first, "/v1/chat/completions", CHAT)
+        assert (answer.status_code, answer.headers["X-Hal0-Slot"]) == (200, "primary"), answer.text
+        assert app.get("/healthz").ok
+    finally:
+        app.stop()

@@ -314,7 +314,14 @@ def test_the_key_of_lemond_comes_from_the_environment_or_a_file(tmp_path: Path) 
     (tmp_path / "key").write_text(" secret\n")
     assert lemonade_key({"HAL0_LEMONADE_KEY_FILE": str(tmp_path / "key")}) == "secret"
     assert lemonade_key({"HAL0_LEMONADE_KEY": "k", "HAL0_LEMONADE_KEY_FILE": "/nowhere"}) == "k"
-    assert lemonade_key({}) is None
+    assert lemonade_key({"HAL0_HOME": str(tmp_path)}) is None
+
+
+def test_the_key_of_lemond_that_the_installer_made_is_found(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "lemonade.key").write_text("made\n")
+    assert lemonade_key({"HAL0_HOME": str(tmp_path)}) == "made"
+    assert lemonade_key({"HAL0_HOME": str(tmp_path), "HAL0_LEMONADE_KEY": "k"}) == "k"
 
 
 def test_the_end_of_a_line_is_no_part_of_the_key() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from hal0app.cli.client import Event, address, read_events, segment
+from hal0app.cli.client import Event, address, authorization, read_events, segment
 from hal0app.cli.printing import as_text, print_table
 from hal0app.cli.slots import read_pairs
 from hal0app.core.download import read_download
@@ -46,6 +46,11 @@ def test_an_address_has_only_what_was_asked() -> None:
     assert address("/api/journal", {"slot": None, "q": "a b", "limit": 3}) == "/api/journal?q=a+b&limit=3"
     assert address("/api/slots", {"wait": None}) == "/api/slots"
     assert segment("../x y") == "..%2Fx%20y"
+
+
+def test_the_admin_key_is_sent_where_there_is_one() -> None:
+    assert authorization({"HAL0_KEY": " secret\n"}) == {"Authorization": "Bearer secret"}
+    assert authorization({"HAL0_KEY": ""}) == authorization({}) == {}
 
 
 def test_a_table_is_aligned_and_nothing_known_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "cli/drift.py": ("cli", "wiring*", "adapters", "core", "errors"),
     "cli/config*.py": ("cli", "wiring*", "adapters", "core", "errors"),
     "cli/doctor*.py": ("cli", "wiring*", "adapters", "core", "errors"),
+    "cli/preflight.py": ("cli", "adapters", "core"),
     "cli/*": ("cli", "core", "errors"),
 }
 GEVENT_MAY_BE_IN = ("gunicorn_conf.py", "wiring*.py", "api/relay*.py", "api/client_socket*.py", "web/hub*.py")

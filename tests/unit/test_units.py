@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hal0app import gunicorn_conf
+
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
 HAL0 = "/opt/hal0/current/venv/bin/hal0"
@@ -44,7 +46,7 @@ def names(pattern: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", [*names("*.service"), *names("*.timer")])
+@pytest.mark.parametrize("name", [*names("*.service"), *names("*.timer"), *names("*.socket"), *names("*.target")])
 def test_systemd_finds_nothing_to_say_about_a_unit(units_with_a_program: Path, name: str) -> None:
     verdict = systemd_analyze("verify", units_with_a_program / name)
     said = [line for line in verdict.stdout.splitlines() if name.partition(".")[0] in line]
@@ -65,14 +67,26 @@ def test_a_service_does_not_run_as_root(name: str) -> None:
 @pytest.mark.parametrize("name", names("*.service"))
 def test_no_unit_dies_with_lemond(name: str) -> None:
     unit = settings(UNITS / name, "Unit")
-    binding = {"Requires", "Requisite", "BindsTo", "PartOf"} & unit.keys()
-    assert not binding
+    bound = {other for key in ("Requires", "Requisite", "BindsTo", "PartOf") for other in unit.get(key, "").split()}
+    assert bound <= {"hal0.socket", "hal0.target"}
 
 
 def test_hal0_asks_for_lemond_and_starts_after_it() -> None:
     unit = settings(UNITS / "hal0.service", "Unit")
     assert "lemond.service" in unit["Wants"].split()
     assert "lemond.service" in unit["After"].split()
+
+
+def test_the_target_holds_every_unit_that_is_started() -> None:
+    held = settings(UNITS / "hal0.target", "Unit")["Wants"].split()
+    assert sorted(held) == ["hal0-drift.timer", "hal0.service", "hal0.socket"]
+    for name in held:
+        assert settings(UNITS / name, "Unit")["PartOf"] == "hal0.target"
+
+
+def test_the_worker_may_feed_the_watchdog() -> None:
+    service = settings(UNITS / "hal0.service", "Service")
+    assert (service["NotifyAccess"], int(service["WatchdogSec"]) > gunicorn_conf.timeout) == ("all", True)
 
 
 def test_only_the_serving_unit_owns_the_runtime_folder() -> None:

@@ -1,0 +1,128 @@
+"""A host's facts, read from its files below a root: `/`, or a tree that was recorded. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hal0app.core.readiness import PAGE, Host, Port
+
+LISTENS = "0A"
+AMD = "0x1022"
+NPU_DEVICES = ("0x1502", "0x17f0", "0x17f1")
+LAYOUTS = ("var/lib/lemonade/config.json", "var/lib/lemonade/.cache/lemonade/config.json")
+LEMOND_UNITS = ("usr/lib/systemd/system/lemond.service", "etc/systemd/system/lemond.service")
+# Who may listen already, by the name of the port: its own unit's files.
+OWN_UNITS = {"hal0": ("etc/systemd/system/hal0.service",), "Lemonade": LEMOND_UNITS}
+
+
+def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
+    """What the files below `root` say. `disk` is where models will lie; its free space is this machine's."""
+    release = _assignments(root / "etc/os-release")
+    meminfo = dict(re.findall(r"^(\w+): +(\d+)", _text(root / "proc/meminfo"), re.MULTILINE))
+    listening = _listening(root)
+    return Host(
+        os=release.get("PRETTY_NAME", "unknown"),
+        family=(release.get("ID", ""), *release.get("ID_LIKE", "").split()),
+        codename=release.get("VERSION_CODENAME", ""),
+        python=sys.version_info[:3],
+        kernel=_version(_text(root / "proc/sys/kernel/osrelease")),
+        cmdline=tuple(_text(root / "proc/cmdline").split()),
+        memory=int(meminfo.get("MemTotal", 0)) * 1024,
+        disk_free=_free(disk or root),
+        gpu=_gpu(root),
+        gtt=_gtt(root),
+        cwsr=any("cwsr_size" in _text(one) and "ctl_stack_size" in _text(one) for one in _kfd_nodes(root)),
+        kfd=(root / "dev/kfd").exists(),
+        render=any((root / "dev/dri").glob("renderD*")),
+        amdgpu_dkms=(root / "var/lib/dkms/amdgpu").exists(),
+        npu=any(_is_npu(device) for device in (root / "sys/bus/pci/devices").glob("*")),
+        amdxdna=(root / "sys/module/amdxdna").exists(),
+        accel=(root / "dev/accel/accel0").exists(),
+        npu_firmware=_version(_text(root / "sys/class/accel/accel0/device/fw_version")),
+        groups=frozenset(line.split(":")[0] for line in _text(root / "etc/group").splitlines()),
+        ports=tuple(replace(one, taken=one.number in listening and not _is_own(root, one)) for one in ports),
+        lemonade=any((root / unit).exists() for unit in LEMOND_UNITS),
+        strays=tuple(_strays(root)),
+        layouts=tuple(f"/{path}" for path in LAYOUTS if (root / path).exists()),
+    )
+
+
+def _is_own(root: Path, port: Port) -> bool:
+    return any((root / unit).exists() for unit in OWN_UNITS[port.name])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _assignments(file: Path) -> dict[str, str]:
+    lines = (line.partition("=") for line in _text(file).splitlines())
+    return {name: value.strip("\"'") for name, _, value in lines}
+
+
+def _version(told: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(?:\.\d+)*", told.strip())
+    return tuple(map(int, found.group().split("."))) if found else ()
+
+
+def _free(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _kfd_nodes(root: Path) -> list[Path]:
+    return sorted((root / "sys/class/kfd/kfd/topology/nodes").glob("*/properties"))
+
+
+def _gpu(root: Path) -> str:
+    """The first GPU's name in the compiler's words, such as gfx1151; empty without a KFD."""
+    for node in _kfd_nodes(root):
+        found = re.search(r"^gfx_target_version (\d+)$", _text(node), re.MULTILINE)
+        if found and (number := int(found.group(1))):
+            return f"gfx{number // 10000}{number // 100 % 100:x}{number % 100:x}"
+    return ""
+
+
+def _gtt(root: Path) -> int | None:
+    """How much memory the GPU may use, in bytes: what TTM allows, else what the driver tells."""
+    limit = _text(root / "sys/module/ttm/parameters/pages_limit").strip()
+    if limit.isdigit():
+        return int(limit) * PAGE
+    told = [_text(one).strip() for one in (root / "sys/class/drm").glob("card*/device/mem_info_gtt_total")]
+    return max((int(one) for one in told if one.isdigit()), default=None)
+
+
+def _is_npu(device: Path) -> bool:
+    return _text(device / "vendor").strip() == AMD and _text(device / "device").strip() in NPU_DEVICES
+
+
+def _listening(root: Path) -> set[int]:
+    found = set()
+    for table in ("proc/net/tcp", "proc/net/tcp6"):
+        for line in _text(root / table).splitlines()[1:]:
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == LISTENS:
+                found.add(int(fields[1].rpartition(":")[2], 16))
+    return found
+
+
+def _strays(root: Path) -> list[int]:
+    """Processes of lemond that are not the system service's: of a person, so of a user id from 1000 on."""
+    found = []
+    for process in (root / "proc").glob("[0-9]*"):
+        if _text(process / "comm").strip() == "lemond":
+            with contextlib.suppress(StopIteration):
+                line = next(line for line in _text(process / "status").splitlines() if line.startswith("Uid:"))
+                if 1000 <= int(line.split()[1]) < 60000:
+                    found.append(int(process.name))
+    return sorted(found)

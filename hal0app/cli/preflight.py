@@ -1,0 +1,48 @@
+"""`python -m hal0app.cli.preflight`: whether this host can run hal0. Runs from the wheel, with nothing installed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from hal0app.adapters import host_tree
+from hal0app.cli.exits import REFUSED
+from hal0app.core.readiness import Finding, Port, findings
+
+
+def ports(hal0: int, lemonade: int) -> tuple[Port, ...]:
+    """The ports that an installed host needs."""
+    return (Port(hal0, "hal0", "hal0_port"), Port(lemonade, "Lemonade", "hal0_lemonade_port"))
+
+
+def told(found: Iterable[Finding]) -> list[str]:
+    """The findings as lines for a person."""
+    lines = []
+    for one in found:
+        lines.append(f"{one.level:<4}  {one.what}" + (f": {one.evidence}" if one.evidence else ""))
+        lines += [f"      -> {one.fix}"] if one.fix else []
+    return lines
+
+
+def main() -> None:
+    """Print the findings; exit status 1 when one is a failure."""
+    parser = argparse.ArgumentParser(prog="preflight", description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--lemonade-port", type=int, default=13305)
+    parser.add_argument("--disk", type=Path, default=Path("/var/lib"))
+    parser.add_argument("--method", choices=["auto", "apt", "deb", "existing"], default="auto")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    host = host_tree.read(given.root, ports(given.port, given.lemonade_port), given.disk)
+    found = findings(replace(host, lemonade=host.lemonade or given.method == "deb"))
+    print(json.dumps([asdict(one) for one in found]) if given.json else "\n".join(told(found)))
+    sys.exit(REFUSED if any(one.level == "fail" for one in found) else 0)
+
+
+if __name__ == "__main__":
+    main()

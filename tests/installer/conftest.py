@@ -1,0 +1,71 @@
+"""Fixtures: an installation that was made once with the README's commands, and hosts that boot from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.installer import checkout, host
+from tests.installer.host import Host, Image, booted
+
+PLAY_S = 1200.0  # a play takes half a minute on an idle machine
+README = Path(__file__).resolve().parents[2] / "README.md"
+INSTALL = f'make install SET="hal0_extra_models_dir={checkout.MODELS}"'
+
+
+def readme_commands() -> list[str]:
+    """The commands of the README's install section, without the clone: the checkout is copied instead."""
+    section = README.read_text().split("\n## Install", 1)[1].split("\n## ", 1)[0]
+    block = re.search(r"```\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return [line for line in block.group(1).splitlines() if line and not line.startswith("git clone")]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the README's commands printed on a fresh host, what was there before, and the disk they left."""
+
+    output: str
+    dry_run: str
+    before: frozenset[str]
+    image: Image
+
+
+@pytest.fixture(scope="session")
+def forky() -> Image:
+    """Debian forky as it comes."""
+    host.sweep()
+    return host.base("forky")
+
+
+@pytest.fixture(scope="session")
+def installation(forky: Image) -> Iterator[Installation]:
+    """A fresh host on which a person followed the README; its disk, for other hosts to boot from."""
+    with booted(forky) as fresh:
+        before = files_of(fresh)
+        checkout.bring(fresh)
+        checkout.bring_models(fresh)
+        *preparing, installing = readme_commands()
+        assert installing == "make install"
+        for command in preparing:
+            fresh.run(command, within=PLAY_S)
+        dry_run = fresh.run(f"cd hal0 && {INSTALL.replace('install', 'check', 1)}", within=PLAY_S).stdout
+        output = fresh.run(f"cd hal0 && {INSTALL}", within=PLAY_S).stdout
+        yield Installation(output, dry_run, before, fresh.freeze())
+
+
+@pytest.fixture(scope="module")
+def installed(installation: Installation) -> Iterator[Host]:
+    """A host of this module's own that boots from the installed disk."""
+    with booted(installation.image) as running:
+        yield running
+
+
+def files_of(running: Host) -> frozenset[str]:
+    """Every file of the host's disk, without what every running system changes."""
+    found = running.run("find / -xdev -path /root/hal0 -prune -o -print", within=120).stdout
+    return frozenset(found.splitlines())

@@ -1,0 +1,48 @@
+"""`make upgrade` and `make rollback`: another release, one that fails, and the way back."""
+
+from __future__ import annotations
+
+from tests.installer.conftest import INSTALL, PLAY_S
+from tests.installer.host import Host
+from tests.installer.test_install import STREAM
+
+UPGRADE = INSTALL.replace("install", "upgrade", 1)
+PROGRAM = "/root/hal0/hal0app/wiring.py"
+
+
+def release(host: Host) -> str:
+    return host.says("basename $(readlink /opt/hal0/current)")
+
+
+def change(host: Host, line: str) -> None:
+    """Make the host's checkout another release, with a line more in a program that the worker imports."""
+    host.run(f"cp {PROGRAM} wiring.kept; printf '\\n{line}\\n' >> {PROGRAM}")
+
+
+def answers(host: Host) -> bool:
+    return "data: [DONE]" in host.python(STREAM, within=180)
+
+
+def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_back(installed: Host) -> None:
+    first = release(installed)
+    change(installed, 'raise SystemExit("broken on purpose")')
+
+    failed = installed.run(f"cd hal0 && {UPGRADE}", check=False, within=PLAY_S)
+
+    assert failed.returncode != 0
+    assert f"The upgrade failed, and {first} runs again as before" in failed.stdout, failed.stdout[-4000:]
+    assert release(installed) == first
+    assert answers(installed)
+
+    installed.run(f"mv wiring.kept {PROGRAM}")
+    change(installed, "# another release")
+    installed.run(f"cd hal0 && {UPGRADE}", within=PLAY_S)
+    second = release(installed)
+    assert second != first
+    assert answers(installed)
+
+    rolled_back = installed.run("cd hal0 && make rollback", within=PLAY_S).stdout
+
+    assert f"{first} runs again." in rolled_back
+    assert release(installed) == first
+    assert answers(installed)
