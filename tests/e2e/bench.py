@@ -19,8 +19,7 @@ FIRST_BYTE = "performance.getEntriesByType('navigation')[0].responseStart"
 # Milliseconds from a click to its message.
 UNTIL_TOAST = """() => new Promise(done => { const began = performance.now();
     new MutationObserver(() => done(performance.now() - began)).observe(document.getElementById('toasts'),
-        { childList: true }); document.getElementById('slot-embed-load')?.click();
-        document.getElementById('slot-embed-unload')?.click(); })"""
+        { childList: true }); document.querySelector('#slot-embed-pin, #slot-embed-unpin').click(); })"""
 
 
 def fresh(browser: Browser, box: Box) -> Tab:

@@ -31,7 +31,7 @@ def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_ta
     tab = open_tab(box.url).open("/")
     expect(tab.page.locator("#memory .key")).to_contain_text("tiny-a")
     box.engine.kill9()
-    expect(tab.page.locator("#memory")).to_contain_text("the models are as last seen")
+    expect(tab.page.locator("#memory")).to_contain_text("The models are as last seen.")
     expect(tab.page.locator("#lemonade")).to_contain_text("Lemonade is not answering")
     box.engine.start()
     expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")
