@@ -90,6 +90,13 @@ def post_worker_init(worker: Any) -> None:
         gevent.spawn(_feed_the_watchdog, worker, period_s)
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """Write the records of requests that ended while everything else stopped."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["hal0"].requests.flush()
+
+
 def _drain_at_end(worker: Any, hal0: Any) -> None:
     """Let open streams end themselves once the worker stops, instead of holding it for the grace period."""
     while worker.alive:

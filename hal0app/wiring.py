@@ -155,7 +155,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         traffic=traffic,
         heard=heard,
         lemonade_there=host.lemond_installed,
-        workers=[witness, keeper, downloads, stock, machine, traffic, sampling, stats, requests, upstream],
+        workers=[requests, witness, keeper, downloads, stock, machine, traffic, sampling, stats, upstream],
         on_start=[WorkerLock(where.lock).take],
     )
 

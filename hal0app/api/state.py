@@ -101,4 +101,6 @@ def readyz() -> Response:
         raise errors.error("system.slots_unreadable", snapshot.problem)
     if not snapshot.seen.link.answers:
         raise errors.error("lemonade.unavailable", "Lemonade does not answer", retry_after=5)
+    if snapshot.seen.locked_out:
+        raise errors.error("lemonade.unavailable", "Lemonade refuses hal0's key; set HAL0_LEMONADE_KEY_FILE to its own")
     return jsonify(status="ready", lemonade=snapshot.residency.version, engine=snapshot.residency.engine)

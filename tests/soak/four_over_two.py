@@ -54,7 +54,8 @@ class _Traffic:
             self._note(slot, answer, stream, time.monotonic() - begun)
 
     def _note(self, slot: str, answer: requests.Response, stream: bool, took_s: float) -> None:
-        good = answer.status_code == 200 and answer.headers.get("X-Hal0-Slot") == slot
+        waited = answer.text.startswith(": hal0")  # a sign of life went out before it was known where it goes
+        good = answer.status_code == 200 and (waited or answer.headers.get("X-Hal0-Slot") == slot)
         good = good and (not stream or (answer.text.rstrip().endswith("data: [DONE]") and '"error"' not in answer.text))
         with self._lock:
             self.seen.answers[slot] += 1

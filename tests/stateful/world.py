@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from tests.support.engines import Engine, embedded_engine
 from tests.support.waiting import eventually
 
 WAIT_S = 20
+SIGN_OF_LIFE = ": hal0"
 ANSWERED_WITHIN_S = 60.0
 WITNESS_BACK_S = 8.0  # after a restart of lemond, until its log is surely heard again
 CHAT_MODELS = ("chat-a", "chat-b", "chat-c", "chat-d")
@@ -30,6 +32,16 @@ SLOTS: dict[str, dict[str, Any]] = {
 }
 WHILE_DOWN = {"lemonade.unavailable", "model.gone", "upstream.protocol", "slot.loading"}
 REFUSED = {"slot.error", "model.load_failed", "model.quarantined"}
+
+
+def refusal(answer: requests.Response) -> str | None:
+    """The code of the error that the answer is, or that a stream ended with which began with signs of life."""
+    if answer.status_code != 200:
+        return str(answer.json()["error"]["code"])
+    last = answer.text.rstrip().rpartition("data: ")[2]
+    if answer.text.startswith(SIGN_OF_LIFE) and last.startswith('{"error"'):
+        return str(json.loads(last)["error"]["code"])
+    return None
 
 
 @dataclass
@@ -64,14 +76,15 @@ class World:
             self.fitting(slot, answer)
 
     def fitting(self, slot: str, answer: requests.Response) -> None:
-        if answer.status_code == 200:
-            assert answer.headers["X-Hal0-Slot"] == slot
-            if "event-stream" in answer.headers["Content-Type"]:
-                assert answer.text.rstrip().endswith("data: [DONE]"), answer.text[-500:]
+        code = refusal(answer)
+        if code is not None:
+            assert code in CODES, answer.text
+            assert code in self.refusals(slot), (slot, answer.text)
             return
-        code = answer.json()["error"]["code"]
-        assert code in CODES, answer.text
-        assert code in self.refusals(slot), (slot, answer.text)
+        waited = answer.text.startswith(SIGN_OF_LIFE)  # it went out before it was known where the request goes
+        assert waited or answer.headers["X-Hal0-Slot"] == slot
+        if "event-stream" in answer.headers["Content-Type"]:
+            assert answer.text.rstrip().endswith("data: [DONE]"), answer.text[-500:]
 
     def battered(self, slot: str, answer: requests.Response) -> None:
         """The answer of a time in which lemond died: a good one, or one that says what broke and can be tried again."""
@@ -128,6 +141,7 @@ class World:
         heard = time.monotonic() - self.restarted > WITNESS_BACK_S
         last = max((one["id"] for one in self.app.journal(limit=1)), default=0)
         wiped = self.engine.chaos("wipe", trigger)["status"] == 500
+        self.blamed |= {trigger} if wiped else set()
         if victims and heard and wiped:
             eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=30)
 
