@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from flask import Blueprint, Response, request
 
@@ -20,8 +22,8 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 class _Stream:
     """The frames as WSGI iterates them; closing it, begun or not, gives the place back."""
 
-    def __init__(self, place: Place) -> None:
-        self._place, self._frames = place, iter(place)
+    def __init__(self, place: Place, closing: Callable[[], bool], connection: socket.socket | None) -> None:
+        self._place, self._frames = place, _until_end(place, closing, connection)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._frames
@@ -38,6 +40,14 @@ def _counted(address: str) -> str:
         return ""
 
 
+def _until_end(place: Place, closing: Callable[[], bool], connection: socket.socket | None) -> Iterator[bytes]:
+    """The frames. A stream that ends because hal0 stops takes no further request, or the stop would wait for one."""
+    yield from place
+    if closing() and connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+
+
 @bp.get("/events")
 def events() -> Response:
     """The stream of a view; while all places are taken, the whole page as HTML, and the page will ask again."""
@@ -49,4 +59,5 @@ def events() -> Response:
     place = site().hub.join(view, _counted(request.remote_addr or ""))
     if place is None:
         return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": "polling"})
-    return Response(_Stream(place), mimetype="text/event-stream", headers=HEADERS)
+    hub, connection = site().hub, request.environ.get("gunicorn.socket")
+    return Response(_Stream(place, lambda: hub.closed, connection), mimetype="text/event-stream", headers=HEADERS)

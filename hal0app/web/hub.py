@@ -121,6 +121,11 @@ class Hub:
         """Something may have changed."""
         self._woken.set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it gives no more places."""
+        return self._closed
+
     def close(self) -> None:
         """End every stream, and give no more places."""
         with self._lock:

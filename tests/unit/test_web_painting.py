@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hal0app.services.recall import Told
 from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web import assets
-from hal0app.web.events import _counted
+from hal0app.web.events import _counted, _Stream
 from hal0app.web.hub import PLACES, PLACES_PER_ADDRESS, QUEUE, Hub
 from hal0app.web.log import Filters
 from hal0app.web.painting import APPEND, TEMPLATES, Painter, iso, patches
@@ -228,6 +229,21 @@ def test_a_page_that_does_not_read_is_let_go_and_its_place_is_free() -> None:
         hub.say(f"message {number}")
     assert len(read(slow)) == QUEUE - 1
     assert all(hub.join("slots") for _ in range(PLACES))
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_stream_that_ends_with_hal0_takes_no_further_request(closing: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        place = Stage().hub.join("slots")
+        assert place is not None
+        place.end()
+        assert list(_Stream(place, lambda: closing, ours))
+        if not closing:
+            theirs.sendall(b"GET")
+        assert ours.recv(3) == (b"" if closing else b"GET")
+        ours.sendall(b"0")
+        assert theirs.recv(1) == b"0"
 
 
 def test_a_closed_hub_gives_no_places_but_still_shows_the_page() -> None:
