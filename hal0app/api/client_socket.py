@@ -14,8 +14,7 @@ from hal0app.core.framing import chunk
 
 STALL_S = 120.0
 STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n"
 )
 IN_ENVIRON = "hal0.client"
 
@@ -24,11 +23,13 @@ class ClientSocket:
     """One client during one request; without gunicorn's socket (tests, other servers) nobody ever leaves.
 
     `stall_s`: a client that takes nothing of what is sent to it for so long counts as gone. `uploading`: its body is
-    still being read. A method may be called from any greenlet and none blocks.
+    still being read. `id_` is the request's, for a head that goes out before its answer is known. A method may be
+    called from any greenlet and none blocks.
     """
 
-    def __init__(self, environ: dict[str, Any], stall_s: float = STALL_S) -> None:
+    def __init__(self, environ: dict[str, Any], stall_s: float = STALL_S, id_: str = "") -> None:
         self.socket: Any = environ.get("gunicorn.socket")
+        self._head = STREAM_HEAD + (f"X-Request-Id: {id_}\r\n".encode() if id_ else b"") + b"\r\n"
         self.stall_s = stall_s
         self.begun = False
         self.gone = False
@@ -90,7 +91,7 @@ class ClientSocket:
         if not self.begun:
             self.begun = True
             self._environ[IN_ENVIRON] = self
-            comment = STREAM_HEAD + comment
+            comment = self._head + comment
         elif self._unsent:
             comment = b""  # it reads slowly enough without more to read
         self._send(comment)

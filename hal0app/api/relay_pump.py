@@ -228,6 +228,7 @@ class Pump:
         if self._ended is not None:
             return
         self._ended = ending
+        self.intact = self.intact and ending is self._then
         for watcher in (self._read, self._write, self._timer):
             if watcher is not None:
                 watcher.stop()

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import ParseException
 
 from hal0app import errors
 from hal0app.api.client_socket import ClientSocket
@@ -20,7 +21,7 @@ BREATH_BYTES = 1 << 20  # a client that sends faster than we read would otherwis
 def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
     """The pieces of `source`, a WSGI input, each as soon as it is there. The first one is waited for here.
 
-    Raises `request.timeout` after a silence of `idle_s` seconds, OSError when the client leaves.
+    Raises what `patience` raises.
     """
     client.uploading = True
     pieces = _pieces(client, source, idle_s)
@@ -41,9 +42,11 @@ def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]
 
 @contextmanager
 def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
-    """Reading from `source` over the socket `peer` raises `request.timeout` when nothing comes for `idle_s` seconds.
+    """Reading from `source` over the socket `peer`, for at most `idle_s` seconds of silence.
 
-    What was not read to its end keeps its time limit: gunicorn reads the rest before it takes the next request.
+    Raises `request.timeout`, `client.gone`, `request.invalid_field` for a body that breaks HTTP; what comes after such
+    a body is no request, so its connection ends. What was not read to its end keeps its time limit: gunicorn reads the
+    rest before it takes the next request.
     """
     if peer is None:
         yield
@@ -56,6 +59,12 @@ def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
         source.failed = True  # gunicorn then closes the connection instead of waiting for the rest
         message = f"nothing of the body came for {idle_s:g} s; send it again, without a pause"
         raise errors.error("request.timeout", message) from late
+    except ParseException as broken:
+        source.failed = True
+        raise errors.error("request.invalid_field", f"the body is not valid HTTP: {broken}") from broken
+    except OSError as left:
+        source.failed = True
+        raise errors.error("client.gone", "the client left in the middle of its request") from left
 
 
 def _reading(source: Any) -> Callable[[], bytes]:

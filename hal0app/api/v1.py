@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from hal0app import errors
 from hal0app.api import slot_ports
@@ -131,7 +131,7 @@ def _upload(line: ClientSocket) -> Iterator[bytes]:
 
 def _line() -> ClientSocket:
     """The connection to the client of this request."""
-    return ClientSocket(request.environ, hal0().settings.dispatch.stall_s)
+    return ClientSocket(request.environ, hal0().settings.dispatch.stall_s, g.request_id)
 
 
 def _respond(answer: Answer, line: ClientSocket) -> Response:

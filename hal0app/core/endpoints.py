@@ -25,6 +25,11 @@ class Endpoint:
     dialect: Dialect = Dialect.OPENAI
     names: frozenset[str] = field(init=False, default=frozenset())
 
+    @property
+    def streams(self) -> bool:
+        """Whether it can answer with a stream of events."""
+        return self.type is SlotType.LLM
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", frozenset({self.path, *self.aliases}))
 

@@ -29,7 +29,7 @@ from hal0app.services.answer import Answer, Trip
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
 from hal0app.services.crashes import Crashes
-from hal0app.services.lease import Lease
+from hal0app.services.lease import Lease, Moved
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Call, Client, Reply, Upstream
@@ -55,9 +55,14 @@ class Ask:
     priority: Priority = Priority.INTERACTIVE
 
     @property
+    def streams(self) -> bool:
+        """Whether a stream of events is asked for."""
+        return self.payload.get("stream") is True
+
+    @property
     def caller(self) -> Caller:
         """Who waits, if there is a queue."""
-        return Caller(self.client, self.priority, streams=self.payload.get("stream") is True)
+        return Caller(self.client, self.priority)
 
 
 class ModelGone(Exception):
@@ -98,15 +103,22 @@ class Dispatch:
 
     def serve(self, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         """Serve a request to `endpoint`. Raises Hal0Error for everything that is not the backend's own answer."""
-        name = str(ask.payload.get("model") or "")
-        slots = self._observer.snapshot.slots
-        route = routing.resolve(name, endpoint.type, slots, self._aliases, ask.port_slot)
-        if isinstance(route, routing.ToSlot):
-            return self._leased(self._slot_want(route.slot), endpoint, ask, client)
-        want = self._fallback_want(route.model, endpoint)
-        if want is None:
+        route = self._route(endpoint, ask)
+        want = self._want(route, endpoint)
+        if isinstance(route, routing.ToFallback) and want is None:
             return self._with_pull(route.model, endpoint, ask, client)
+        assert want is not None
         return self._leased(want, endpoint, ask, client)
+
+    def _route(self, endpoint: Endpoint, ask: Ask) -> routing.Route:
+        name = str(ask.payload.get("model") or "")
+        return routing.resolve(name, endpoint.type, self._observer.snapshot.slots, self._aliases, ask.port_slot)
+
+    def _want(self, route: routing.Route, endpoint: Endpoint) -> Want | None:
+        """What serves the route now; None when its model would have to be downloaded first and may be."""
+        if isinstance(route, routing.ToSlot):
+            return self._slot_want(route.slot)
+        return self._fallback_want(route.model, endpoint)
 
     def _slot_want(self, slot: SlotConfig) -> Want:
         record = self._observer.snapshot.record(slot.name)
@@ -140,10 +152,14 @@ class Dispatch:
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
-        caller, queue_s, load_s = ask.caller, 0.0, 0.0
+        caller, queue_s, load_s = replace(ask.caller, streams=ask.streams and endpoint.streams), 0.0, 0.0
         until = self._clock().tick + wait_s
         for replayed in (False, True):
-            lease = self._control.lease(want, wait_s, client, caller)
+            try:
+                lease = self._control.lease(want, wait_s, client, caller)
+            except Moved:
+                want = self._want(self._route(endpoint, ask), endpoint) or want
+                lease = self._control.lease(want, wait_s, client, caller)
             queue_s, load_s = queue_s + lease.queue_s, load_s + lease.load_s
             trip = Trip(
                 slot=want.asked.name if want.asked else "",
@@ -247,7 +263,7 @@ class Dispatch:
     def forward(self, ask: Ask, client: Client) -> Answer:
         """Pass a request to lemond as it came, streaming both ways."""
         sent = http_headers.upwards(ask.headers)
-        if ask.length is not None:
+        if ask.length is not None and ask.body is not None:
             sent.append(("Content-Length", str(ask.length)))
         body = b"" if ask.body is None and ask.method in {"POST", "PUT", "PATCH"} else ask.body
         call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hal0app.core.residency import Resident
+from hal0app.errors import SlotError
 
 if TYPE_CHECKING:
     from hal0app.services.leases import Leases
+
+
+class Moved(SlotError):
+    """What the request waited for was replaced meanwhile: ask again where it goes."""
 
 
 class Lease:

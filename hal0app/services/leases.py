@@ -60,7 +60,7 @@ class Leases:
         tick = self._clock().tick
         with self._changed:
             line = self._line(model)
-            if caller.replays and line.reserved:
+            if caller.replays and line.reserved > 0:
                 line.reserved -= 1
             if resident is None:
                 line.forget(tick)
@@ -125,7 +125,7 @@ class Leases:
         tick = self._clock().tick
         with self._changed:
             line = self._line(model)
-            line.reserved -= 1
+            line.reserved = max(line.reserved - 1, 0)
             self._fill(line, tick)
 
     def withdraw(self, ticket: Ticket) -> None:

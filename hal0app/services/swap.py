@@ -13,6 +13,7 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.acts import Acts
 from hal0app.services.errand import Errand
+from hal0app.services.lease import Moved
 from hal0app.services.leases import Leases, Terms
 from hal0app.services.observer import Observer
 from hal0app.services.operations import new_id
@@ -58,6 +59,9 @@ class Swaps:
             raise
         self._observer.poke()
         self._leases.grant(resident, _terms(swap.slot))
+        if not others:
+            message = f"slot '{swap.slot.name}' has '{swap.new}' now"
+            self._leases.refuse(swap.old, Moved("slot.loading", message, retry_after=1))
 
     def _others(self, swap: Swap) -> tuple[str, ...]:
         """The other enabled slots that have the old model."""

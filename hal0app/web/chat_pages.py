@@ -10,6 +10,7 @@ from flask import Response, request
 
 from hal0app import errors
 from hal0app.core.endpoints import BY_NAME
+from hal0app.core.upstream import UpstreamError
 from hal0app.errors import Hal0Error
 from hal0app.services.dispatch import Ask
 from hal0app.web.blueprint import bp, page
@@ -81,6 +82,8 @@ def _answer(payload: dict[str, Any]) -> tuple[str, str]:
     reply = site().hal0.dispatch.serve(ENDPOINT, Ask("POST", ENDPOINT.path, HEADERS, raw, payload), Stays())
     try:
         body = b"".join(reply)
+    except UpstreamError as problem:
+        raise errors.error("upstream.protocol", f"the backend stopped answering: {problem}") from problem
     finally:
         reply.close()
     try:

@@ -118,11 +118,11 @@ def text(value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, dict):
         return ", ".join(f"{key} = {one}" for key, one in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def changed(part: Part, settings: Sequence[Setting], form: Mapping[str, str]) -> dict[str, Any]:
-    """What a section's form changes, as the service takes it; what became the default is taken out."""
+    """What a section's form changes, as the service takes it; what was emptied is taken out."""
     known = {one.key: one for one in settings}
     found: dict[str, Any] = {}
     for field in part.inputs:
@@ -130,8 +130,7 @@ def changed(part: Part, settings: Sequence[Setting], form: Mapping[str, str]) ->
             continue
         value = _read(field, form.get(field.key, "").strip())
         if value != known[field.key].value:
-            own = None if value in (known[field.key].default, "") else value
-            found[field.key.partition(".")[2]] = own
+            found[field.key.partition(".")[2]] = None if value == "" else value
     return {part.name: found} if found else {}
 
 

@@ -260,3 +260,13 @@ def test_an_upload_is_read_no_faster_than_lemond_takes_it(client: Client, upstre
     while sent < size:
         sent += client.socket.send(block[: size - sent])
     assert client.answer().body == str(size).encode()
+
+
+def test_what_follows_a_body_that_breaks_http_is_no_request(client: Client, upstream: Upstream) -> None:
+    client.send(
+        upstream.answer(OK + b"Content-Length: 0\r\n\r\n"), "POST", PATH, headers={"Transfer-Encoding": "chunked"}
+    )
+    client.socket.sendall(b"5\r\nhello\r\nzz\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    answer = client.answer()
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "request.invalid_field")
+    assert client.rest() == b""

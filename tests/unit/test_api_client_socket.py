@@ -38,7 +38,7 @@ def test_the_first_sign_of_life_begins_the_answer_and_each_is_a_comment(pair: An
     assert one.begun
     sent = pair[1].recv(65536)
     assert sent.startswith(STREAM_HEAD)
-    body, framing = sent[len(STREAM_HEAD) :], Chunked()
+    body, framing = sent[len(STREAM_HEAD) + 2 :], Chunked()
     assert b"".join(body[start:end] for start, end in framing.feed(body)) == f": {TEXT}\n\n".encode() * 2
     assert framing.boundary
 
@@ -75,7 +75,7 @@ def test_a_client_that_does_not_read_is_sent_no_more_and_misses_no_byte(pair: An
         pass
     read += one.take_unsent()
     framing = Chunked()
-    framing.feed(read[len(STREAM_HEAD) :])
+    framing.feed(read[len(STREAM_HEAD) + 2 :])
     assert framing.boundary
     assert one.take_unsent() == b""
 

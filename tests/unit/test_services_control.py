@@ -13,6 +13,7 @@ from hal0app.core.residency import Link
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Want
 from hal0app.services.errand import Errand
+from hal0app.services.lease import Moved
 from hal0app.services.leases import Lease
 from tests.support.waiting import eventually
 from tests.unit.fakes import Asking, FakeClient, House, slot
@@ -477,6 +478,19 @@ def test_a_swap_unloads_the_old_loads_the_new_and_is_kept(house: House) -> None:
     assert job.wait(20)
     assert kept == ["o"]
     assert house.lemond.calls[1:] == [("unload", "m"), ("load", "o")]
+
+
+def test_who_waits_for_the_old_model_of_a_swapped_slot_is_told_that_it_moved(house: House) -> None:
+    held = lease(house)
+    job, _ = swapped(house)
+    eventually(lambda: house.state() == "unloading")
+    waiting = Asking(lambda: lease(house))
+    eventually(lambda: house.leases.waiting("m") == 1)
+    held.release()
+    assert job.wait(20)
+    with pytest.raises(Moved):
+        waiting.result()
+    assert house.lemond.calls[-1] == ("load", "o")
 
 
 def test_swaps_of_one_slot_to_different_models_are_different_jobs(house: House) -> None:

@@ -45,11 +45,11 @@ def save(name: str, **form: str) -> dict[str, Any]:
     return changed(part, FEW, {key.replace("__", "."): text for key, text in form.items()})
 
 
-def test_only_what_was_changed_is_saved_and_the_default_takes_the_key_out() -> None:
+def test_only_what_was_changed_is_saved_and_the_default_wins_over_a_file_below() -> None:
     whole = {"server__host": "127.0.0.1", "server__allowed_hosts": "a, b"}
     assert save("server", **whole) == {}
     assert save("server", **{**whole, "server__host": "0.0.0.0"}) == {"server": {"host": "0.0.0.0"}}
-    assert save("server", **{**whole, "server__allowed_hosts": ""}) == {"server": {"allowed_hosts": None}}
+    assert save("server", **{**whole, "server__allowed_hosts": ""}) == {"server": {"allowed_hosts": []}}
     assert save("watchdog") == {"watchdog": {"enabled": False}}
 
 
