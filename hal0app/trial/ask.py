@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,15 +31,3 @@ def get_json(url: str, timeout_s: float = 30.0, key: str | None = None) -> Any:
     if answer is None or answer[0] != 200:
         return None
     return json.loads(answer[1])
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen on this TCP port now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from hal0app.adapters import tcp_ports
 from hal0app.core.slot_type import Device
 from hal0app.trial import ask, library, model
 from hal0app.trial.home import Home, cache
@@ -59,7 +60,7 @@ def answering(url: str, key: str | None) -> Lemonade | None:
     if parts.hostname not in LOOPBACK:
         raise CannotRun(NOT_HERE.format(url=url))
     port = parts.port or 80
-    if not ask.port_is_free(parts.hostname or "", port):
+    if not tcp_ports.is_free(parts.hostname or "", port):
         raise CannotRun(TAKEN.format(url=url, other=port + 1))
     return None
 

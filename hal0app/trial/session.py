@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from hal0app.adapters import tcp_ports
 from hal0app.adapters.settings_file import load_settings
 from hal0app.core.schema import SchemaError
 from hal0app.core.settings import Settings
-from hal0app.trial import ask, engine, library, seed
+from hal0app.trial import engine, library, seed
 from hal0app.trial.greeting import greeting
 from hal0app.trial.home import Home
 from hal0app.trial.process import first_to_end, running
@@ -53,7 +54,7 @@ class Trial:
     def _check(self, settings: Settings) -> None:
         """What can be known before anything is fetched or started."""
         server = settings.server
-        if not ask.port_is_free(server.host, server.port):
+        if not tcp_ports.is_free(server.host, server.port):
             raise CannotRun(PORT_TAKEN.format(port=server.port, host=server.host, other=server.port + 1))
         if self.models is not None:
             library.offered(self.models, lambda text: None)
