@@ -20,7 +20,7 @@ from tests.support.engines import Engine
 from tests.support.waiting import eventually
 
 FROZEN_S = {"lemond": 60.0, "embedded": 15.0}
-PAUSE_S = 0.5  # a frozen lemond reads no output of its llama-servers: after 64 KiB of it they stop as well
+ROUNDS = 30  # a frozen lemond reads no output of its llama-servers: after 64 KiB of it they stop as well
 OVERBOOKED_S = 20.0
 HEALTH_WITHIN_S = 3.0
 SLOTS = {
@@ -105,7 +105,7 @@ def test_a_frozen_lemond_delays_no_warm_slot_and_makes_none_offline(app: App, ti
         while time.monotonic() < until:
             answers += [app.chat("primary"), app.chat("lazy")]
             shown += app.get("/api/slots").json()
-            pause.wait(PAUSE_S)
+            pause.wait(frozen_s / ROUNDS)
         assert all(one["stale_since"] for one in app.get("/api/slots").json())
         assert app.drift().returncode == 1
     assert {answer.status_code for answer in answers} == {200}
