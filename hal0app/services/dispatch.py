@@ -193,7 +193,8 @@ class Dispatch:
             if gone.proof is not None:
                 self._crashes.note(lease.resident, want.slot, gone.proof)
             self._observer.after(now, SETTLE_S)
-            wanted = self._slot_want(want.asked) if again and want.asked is not None else want
+            slot = self._observer.snapshot.slot(want.asked.name) if again and want.asked is not None else None
+            wanted = self._slot_want(slot) if isinstance(slot, SlotConfig) else want
         except BaseException:
             if again:
                 self._leases.unreserve(want.model)

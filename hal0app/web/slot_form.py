@@ -58,7 +58,7 @@ FIELDS: tuple[Field, ...] = (
         choices=(("direct", "To its own server"), ("lemond", "Through Lemonade's port")),
         rare=True,
     ),
-    Field("port", "Port of its own", "number", "0: none.", rare=True),
+    Field("port", "Port of its own", "number", "0: the lowest free one.", rare=True),
     Field("labels", "Labels", "text", "Besides those of the model, separated by commas.", rare=True),
     Field("system_prompt", "System prompt", "area", "For requests that other slots hand to this one.", rare=True),
 )

@@ -247,6 +247,19 @@ def test_a_model_that_is_gone_is_loaded_and_the_request_sent_again(house: House,
     assert house.leases.in_flight("m") == 0
 
 
+def test_a_slot_that_was_given_another_model_meanwhile_answers_with_that(house: House) -> None:
+    def change(_: FakeCall) -> Any:
+        house.lemond.drop("m")
+        house.folder.put(slot("primary", "o", default=True))
+        return Unreached("refused")
+
+    house.upstream.script = [change, FakeReply(200, STREAM, EVENT)]
+    answer = serve(house)
+    assert (answer.status, explained(answer)["Model"]) == (200, "o")
+    answer.close()
+    assert house.leases.in_flight("m") == house.leases.in_flight("o") == 0
+
+
 def test_a_refused_backend_is_proof_of_a_crash(house: House) -> None:
     def lose(_: FakeCall) -> Any:
         house.lemond.drop("m")
