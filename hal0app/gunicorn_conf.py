@@ -90,11 +90,19 @@ def post_worker_init(worker: Any) -> None:
         gevent.spawn(_feed_the_watchdog, worker, period_s)
 
 
+def worker_abort(worker: Any) -> None:
+    """It stalled for `timeout` seconds: that is no end in good order."""
+    worker.stalled = True
+
+
 def worker_exit(server: Any, worker: Any) -> None:
-    """Write the records of requests that ended while everything else stopped."""
+    """Write the records of requests that ended while everything else stopped, and that it is the end."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
-        app.extensions["hal0"].requests.flush()
+        hal0 = app.extensions["hal0"]
+        if not getattr(worker, "stalled", False):
+            hal0.give_back()
+        hal0.requests.flush()
 
 
 def _drain_at_end(worker: Any, hal0: Any) -> None:

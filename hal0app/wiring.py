@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +39,7 @@ from hal0app.api import requests as requests_api
 from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
 from hal0app.api.admin import Admin
+from hal0app.core.lost_worker import told
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
@@ -68,6 +71,8 @@ from hal0app.services.wanted import Wanted
 from hal0app.services.witness import Witness
 from hal0app.web import mount
 
+log = logging.getLogger(__name__)
+
 
 def off_the_hub() -> Callable[[Callable[[], Any]], Any]:
     """Runs blocking calls one at a time on one thread of its own, so that no stream waits for a disk."""
@@ -94,6 +99,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     if not store.past(clock.now()).recorded.records:  # a first start; later a folder that is gone is a fault
         with suppress(OSError):
             where.slots.mkdir(parents=True, exist_ok=True)
+    lock = WorkerLock(where.lock, host.starved)
     files = SlotFiles(where.slots)
     probe = Probe(url, clock.now, settings.observer.timeout_s, key, host.lemond_boot)
     observer = Observer(probe, files, store, clock.now, settings.observer.period_s)
@@ -155,9 +161,20 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         traffic=traffic,
         heard=heard,
         lemonade_there=host.lemond_installed,
+        give_back=lock.give_back,
         workers=[requests, witness, keeper, downloads, stock, machine, traffic, sampling, stats, upstream],
-        on_start=[WorkerLock(where.lock).take],
+        on_start=[lambda: _take(lock, store)],
     )
+
+
+def _take(lock: WorkerLock, store: Store) -> None:
+    """Become the one worker, and tell of the one before when it was killed."""
+    lost = lock.take()
+    if lost:
+        entry = told(lost, clock.now().wall)
+        log.error(entry.message)
+        with suppress(sqlite3.Error):  # a full disk keeps nothing from serving
+            store.write_journal([entry])
 
 
 def create_app(environment: Mapping[str, str] = os.environ) -> Flask:

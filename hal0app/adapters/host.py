@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 UNITS = ("lemond.service", "lemonade-server.service")
@@ -20,6 +21,21 @@ def lemond_boot(units: Path = Path("/run/systemd/units")) -> str | None:
         except OSError:
             continue
     return None
+
+
+def starved(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processes of this one's control group the kernel killed for want of memory; 0 where it tells none."""
+    try:
+        lines = [line.split(":", 2) for line in groups.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return 0
+    places = [root / "memory" / path.lstrip("/") / "memory.oom_control" for _, name, path in lines if name == "memory"]
+    places += [root / path.lstrip("/") / "memory.events" for _, name, path in lines if not name]
+    for place in places:
+        with suppress(OSError):
+            counts = dict(line.split() for line in place.read_text(encoding="ascii").splitlines())
+            return int(counts.get("oom_kill", 0))
+    return 0
 
 
 def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:

@@ -13,6 +13,8 @@ from hal0app.adapters import host_tree
 from hal0app.cli.exits import REFUSED
 from hal0app.core.readiness import Finding, Port, findings
 
+FETCHED = ("deb", "tarball")  # where Lemonade comes by itself, whatever the distribution carries
+
 
 def ports(hal0: int, lemonade: int) -> tuple[Port, ...]:
     """The ports that an installed host needs."""
@@ -35,11 +37,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--lemonade-port", type=int, default=13305)
     parser.add_argument("--disk", type=Path, default=Path("/var/lib"))
-    parser.add_argument("--method", choices=["auto", "apt", "deb", "existing"], default="auto")
+    parser.add_argument("--method", choices=["auto", "apt", "deb", "tarball", "existing"], default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     host = host_tree.read(given.root, ports(given.port, given.lemonade_port), given.disk)
-    found = findings(replace(host, lemonade=host.lemonade or given.method == "deb"))
+    found = findings(replace(host, lemonade=host.lemonade or given.method in FETCHED))
     print(json.dumps([asdict(one) for one in found]) if given.json else "\n".join(told(found)))
     sys.exit(REFUSED if any(one.level == "fail" for one in found) else 0)
 

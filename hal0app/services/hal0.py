@@ -60,6 +60,7 @@ class Hal0:
     traffic: Traffic
     heard: Heard
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
+    give_back: Callable[[], None]  # tells the next worker that this one ended in good order
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer import checkout, host
+from tests.installer.belongings import files_of
 from tests.installer.host import Host, Image, booted
 
 PLAY_S = 1200.0  # a play takes half a minute on an idle machine
@@ -63,9 +64,3 @@ def installed(installation: Installation) -> Iterator[Host]:
     """A host of this module's own that boots from the installed disk."""
     with booted(installation.image) as running:
         yield running
-
-
-def files_of(running: Host) -> frozenset[str]:
-    """Every file of the host's disk, without what every running system changes."""
-    found = running.run("find / -xdev -path /root/hal0 -prune -o -print", within=120).stdout
-    return frozenset(found.splitlines())

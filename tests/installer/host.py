@@ -155,10 +155,13 @@ class Host:
         try:
             self.supervisor.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                processes.kill(self.leader)
-            self.supervisor.kill()
-            self.supervisor.wait()
+            self._switch_off()
+
+    def _switch_off(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            processes.kill(self.leader)
+        self.supervisor.kill()
+        self.supervisor.wait()
 
     def freeze(self) -> Image:
         """Shut the host down and give its disk as a layer; only `destroy` is left to it, after the layer's last use."""
@@ -168,9 +171,9 @@ class Host:
         return Image(self.image.suite, (self._upper, *self.image.layers))
 
     def destroy(self) -> None:
-        """Stop the host; remove its disk, network and cgroups."""
+        """Switch the host off; remove its disk, network and cgroups."""
         if self._nspawn is not None and self._nspawn.poll() is None:
-            self.shut_down()
+            self._switch_off()
         self.network.close()
         if self.root.is_mount():
             subprocess.run(["umount", "-l", str(self.root)], check=True)

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-from tests.installer.conftest import PLAY_S, Installation, files_of
+from tests.installer.belongings import unowned
+from tests.installer.conftest import PLAY_S, Installation
 from tests.installer.host import Host
-
-# What apt, systemd, Python's compiler and the scripts of the distribution's packages write, and the tests' own files.
-NOISE = re.compile(
-    r"/(var/(log|cache|tmp|lib/(apt|dpkg|systemd|pam|polkit-1|private|ucf|python))|usr/(lib/python3|share/python3)|tmp|root|srv)\b"
-    r"|/etc/(\.pwd\.lock|passwd-|group-|shadow-|gshadow-|subuid-?|subgid-?|ld\.so\.cache|machine-id)$"
-    r"|/etc/(ssh/ssh_host_|ssl/certs|rc\d\.d|alternatives)|__pycache__"
-    r"|/usr/share/(mime|glib-2.0|fonts|icons)/|/(etc|usr/local/share)/(sgml|xml)\b|/etc/systemd/user/|/etc/\.updated$"
-    r"|/usr/lib(64|32|x32)?/ld-linux|/usr/lib/locale|/var/\.updated$|/var/lib/(dbus|sgml-base|xml-core)/"
-)
-
-
-def left(host: Host, installation: Installation) -> set[str]:
-    """Files that were not there before and that no package of the distribution owns."""
-    new = {one for one in files_of(host) - installation.before if not NOISE.search(one)}
-    host.write("/root/new", "\n".join(sorted(new)))
-    unknown = host.run("xargs -d '\\n' -a /root/new dpkg -S 2>&1 >/dev/null", check=False).stdout
-    return {line.removeprefix("dpkg-query: no path found matching pattern ") for line in unknown.splitlines()}
 
 
 def test_an_uninstalled_host_keeps_models_and_slots_and_can_be_purged(
@@ -37,7 +19,7 @@ def test_an_uninstalled_host_keeps_models_and_slots_and_can_be_purged(
 
     installed.run("cd hal0 && make uninstall PURGE=1", within=PLAY_S)
 
-    assert left(installed, installation) == set()
+    assert unowned(installed, installation.before) == set()
     assert installed.run("getent passwd hal0; getent group hal0", check=False).stdout == ""
     assert installed.run("systemctl list-unit-files --no-legend 'hal0*' 'lemond*'", check=False).stdout == ""
     packages = installed.run("dpkg-query -W -f '${db:Status-Status}\\n' 'lemonade*' 'llama.cpp*'", check=False).stdout

@@ -19,6 +19,7 @@ from hal0app.adapters.keys import lemonade_key
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.slot_files import SlotFiles
 from hal0app.adapters.worker_lock import WorkerLock
+from hal0app.core.lost_worker import LostWorker
 from hal0app.core.schema import SchemaError
 from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig
@@ -372,6 +373,38 @@ def test_a_lock_left_by_a_dead_process_is_taken(tmp_path: Path) -> None:
     lock.write_text("pid 999999999 and a much longer text than ours")
     WorkerLock(lock).take()
     assert "999999999" not in lock.read_text()
+
+
+def test_who_ends_in_good_order_leaves_no_word_and_who_is_killed_does(tmp_path: Path) -> None:
+    lock, kills = tmp_path / "worker.lock", iter([2, 2, 3, 3])
+
+    def life(orderly: bool) -> LostWorker | None:
+        worker = WorkerLock(lock, lambda: next(kills))
+        lost = worker.take()
+        if orderly:
+            worker.give_back()
+        os.close(worker._handle or 0)  # what the end of its process does
+        return lost
+
+    assert life(orderly=True) is None
+    assert life(orderly=False) is None
+    assert life(orderly=False) == LostWorker(os.getpid(), starved=True)
+    assert life(orderly=True) == LostWorker(os.getpid(), starved=False)
+
+
+@pytest.mark.parametrize(
+    ("group", "file"),
+    [
+        ("9:x:/\n4:memory:/a.service\n0::/a.service", "memory/a.service/memory.oom_control"),
+        ("0::/a.service", "a.service/memory.events"),
+    ],
+)
+def test_who_was_killed_for_want_of_memory_is_counted_by_the_kernel(tmp_path: Path, group: str, file: str) -> None:
+    (tmp_path / "cgroup").write_text(group)
+    assert host.starved(tmp_path / "cgroup", tmp_path) == 0
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("under_oom 0\noom_kill 2\n")
+    assert host.starved(tmp_path / "cgroup", tmp_path) == 2
 
 
 def test_a_pipe_in_the_folder_of_slots_is_told_and_stops_nobody(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ def test_a_service_does_not_run_as_root(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names("*.service"))
+def test_a_service_leaves_memory_to_the_models(name: str) -> None:
+    assert {"MemoryMax", "TasksMax"} < settings(UNITS / name, "Service").keys()
+
+
+@pytest.mark.parametrize("name", names("*.service"))
 def test_no_unit_dies_with_lemond(name: str) -> None:
     unit = settings(UNITS / name, "Unit")
     bound = {other for key in ("Requires", "Requisite", "BindsTo", "PartOf") for other in unit.get(key, "").split()}
