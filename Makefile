@@ -109,8 +109,8 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 	$(call lane,contract,$(PYTEST) tests/contract --engine embedded)
 
 .PHONY: integration
-integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, a minute of load
-	$(call lane,integration,$(PYTEST) tests/relay tests/integration tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 1)
+integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, three minutes of load
+	$(call lane,integration,$(PYTEST) tests/relay tests/integration tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 3 --kills 0)
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
@@ -134,7 +134,7 @@ MINUTES ?= 3
 SOAK := $(DEV)/bin/python -m tests.soak
 
 .PHONY: soak
-soak: $(DEV)/.ready ## four slots over two places for MINUTES=3: lost requests, frozen health, growth of memory and files
+soak: $(DEV)/.ready ## mixed traffic for MINUTES=3, then 40 kills under streams: lost requests, growth, mixed text
 	$(call lane,soak,$(SOAK) --minutes $(MINUTES))
 
 .PHONY: bench-ui

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from flask import Flask
+from gevent import Greenlet
 from gevent.threadpool import ThreadPool
 
 from hal0app.adapters import clock, host, paths
@@ -84,6 +86,13 @@ def off_the_hub() -> Callable[[Callable[[], Any]], Any]:
     return run
 
 
+def living_greenlets() -> Callable[[], int]:
+    """Counts the greenlets that were started from now on and have not ended."""
+    started: WeakSet[Greenlet] = WeakSet()
+    Greenlet.add_spawn_callback(started.add)
+    return lambda: sum(not one.dead for one in started)
+
+
 def _sources(lemonade: Recipes, database: Path) -> Sources:
     """Where the preflight's facts come from, with disks read off the hub."""
     offload = off_the_hub()
@@ -95,6 +104,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     where = paths.from_environment(environment)
     settings = load_settings(where, environment)
     key, url = lemonade_key(environment), settings.lemonade.url
+    alive = living_greenlets()
     store = Store(where.database, settings.retention, off_the_hub())
     if not store.past(clock.now()).recorded.records:  # a first start; later a folder that is gone is a fault
         with suppress(OSError):
@@ -114,9 +124,9 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     upstream = HttpUpstream(url.rstrip("/"), key)
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
-    pull = settings.dispatch.allow_implicit_pull
+    pull, beat_s = settings.dispatch.allow_implicit_pull, settings.dispatch.heartbeat_s
     dispatch = Dispatch(
-        observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s, settings.alias, pull
+        observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s, settings.alias, pull, beat_s
     )
     wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
     keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted, quarantines)
@@ -125,7 +135,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     slots = Slots(files, observer, control, leases, store, clock.now, quarantines, settings.slot_ports.ports)
     downloads = Downloads(lemonade, catalogue, store, clock.now)
     history = RequestTable(where.database, settings.retention.requests, off_the_hub())
-    meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now))
+    meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now, alive))
     requests = Requests(history, meters, clock.now, clock.tick)
     stats = Stats(history, clock.now, requests.flush)
     sampling = Sampling(observer, MemoryFiles(), LlamaGauges(), clock.now)

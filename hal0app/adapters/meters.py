@@ -147,6 +147,8 @@ class Present:
         yield GaugeMetricFamily("hal0_requests_open", "Requests accepted and not ended.", now.open_requests)
         yield GaugeMetricFamily("hal0_request_records_pending", "Records not written yet.", now.pending_records)
         yield CounterMetricFamily("hal0_request_records_lost", "Records that could not be kept.", now.lost_records)
+        if now.greenlets is not None:
+            yield GaugeMetricFamily("hal0_greenlets", "Greenlets that have not ended.", now.greenlets)
         yield GaugeMetricFamily("hal0_lemonade_up", "1 while Lemonade tells what it holds.", int(now.lemonade_up))
         age = GaugeMetricFamily("hal0_observation_age_seconds", "Since the last look that told what is resident.")
         if now.observation_age_s is not None:

@@ -96,6 +96,15 @@ class ClientSocket:
             comment = b""  # it reads slowly enough without more to read
         self._send(comment)
 
+    def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
+        """Give a sign of life after `first_s` seconds and every `every_s` from then on; returns how to end that."""
+        if self.socket is None:
+            return lambda: None
+        timer = gevent.get_hub().loop.timer(first_s, every_s)
+        timer.start(lambda: self.heartbeat(words()))
+        end: Callable[[], None] = timer.close
+        return end
+
     def _send(self, more: bytes) -> None:
         stuck = bool(self._unsent)
         data = self._unsent + more

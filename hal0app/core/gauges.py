@@ -27,4 +27,5 @@ class Gauges:
     open_requests: int = 0
     pending_records: int = 0
     lost_records: int = 0
+    greenlets: int | None = None
     slots: tuple[SlotGauge, ...] = ()

@@ -7,7 +7,7 @@ out to be gone is loaded again, once, and the request is sent again, once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,11 +93,12 @@ class Dispatch:
         wait_s: float,
         aliases: Mapping[str, str] = routing.NO_ALIASES,
         implicit_pull: bool = False,
+        heartbeat_s: float = 5.0,
     ) -> None:
         self._observer, self._control, self._leases = observer, control, leases
         self._catalogue, self._upstream, self._crashes, self._clock = catalogue, upstream, crashes, clock
         self._lemonade_url, self._wait_s = lemonade_url.rstrip("/"), wait_s
-        self._aliases, self._implicit_pull = aliases, implicit_pull
+        self._aliases, self._implicit_pull, self._heartbeat_s = aliases, implicit_pull, heartbeat_s
 
     # -- an endpoint of the table
 
@@ -169,6 +170,7 @@ class Dispatch:
                 load_ms=round(load_s * 1000),
                 replayed=replayed,
             )
+            quiet = self._beating(want, queue_s + load_s, client) if caller.streams else None
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, until)
             except ModelGone as gone:
@@ -177,11 +179,22 @@ class Dispatch:
             except BaseException:
                 lease.release()
                 raise
+            finally:
+                if quiet is not None:
+                    quiet()
             self._crashes.answered(lease.resident)
             answer.endpoint = endpoint.path
             answer.on_close(lease.release)
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
+
+    def _beating(self, want: Want, waited_s: float, client: Client) -> Callable[[], None]:
+        """Let the client of a stream know that it waits for the first event; returns how to end that."""
+        since = self._clock().tick - waited_s
+        first_s = self._heartbeat_s if client.begun else max(self._heartbeat_s - waited_s, 0.0)
+        return client.beating(
+            lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s", first_s, self._heartbeat_s
+        )
 
     def _lost(self, want: Want, lease: Lease, gone: ModelGone, again: bool) -> Want:
         """What is wanted when the request is sent again, which is not on the loading that just failed."""

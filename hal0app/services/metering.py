@@ -41,7 +41,13 @@ class Metering:
             self._meters.loaded(slot, load.result["load_ms"] / 1000)
 
 
-def gauges(observer: Observer, requests: Requests, slots: Callable[[], list[SlotView]], clock: Clock) -> Gauges:
+def gauges(
+    observer: Observer,
+    requests: Requests,
+    slots: Callable[[], list[SlotView]],
+    clock: Clock,
+    greenlets: Callable[[], int | None] = lambda: None,
+) -> Gauges:
     """hal0 now."""
     snapshot = observer.snapshot
     age = clock().tick - snapshot.residency.taken.tick
@@ -51,5 +57,6 @@ def gauges(observer: Observer, requests: Requests, slots: Callable[[], list[Slot
         open_requests=requests.open,
         pending_records=requests.pending,
         lost_records=requests.lost,
+        greenlets=greenlets(),
         slots=tuple(SlotGauge(one.slot.name, one.state, one.in_flight, one.queued, one.vitals) for one in slots()),
     )

@@ -145,12 +145,14 @@ class Client(Protocol):
     """The one who asked. `on_gone` calls back once, at once when the connection is closed already.
 
     `heartbeat` tells a client that waits for a stream that it is not forgotten; `begun` once it was told so: then the
-    head of the answer is out, and an error can only be an event of the stream. Neither blocks.
+    head of the answer is out, and an error can only be an event of the stream. `beating` says `words` so after
+    `first_s` seconds and every `every_s` from then on, until what it returns is called. None of them blocks.
     """
 
     begun: bool
 
     def heartbeat(self, text: str) -> None: ...
+    def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]: ...
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]: ...
 
 

@@ -30,6 +30,10 @@ class Stays:
     def heartbeat(self, text: str) -> None:
         """Its answer is no stream."""
 
+    def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
+        """Says nothing either."""
+        return lambda: None
+
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Never calls back."""
         return lambda: None

@@ -17,6 +17,7 @@ from tests.support.waiting import eventually
 
 STALL_S = 6
 UPLOAD_IDLE_S = 2
+HEARTBEAT_S = 1
 GUNICORN = ("-m", "gunicorn", "-c", "python:hal0app.gunicorn_conf", "tests.relay.app_under_test:create_app()")
 PLAIN_WSGI = ("-m", "tests.relay.app_under_test")
 
@@ -27,7 +28,7 @@ def front(upstream: Upstream, command: tuple[str, ...]) -> Iterator[App]:
         app = App(Path(folder), free_port(), upstream.url, command=command)
         write_slots(app.home, {"primary": {"type": "llm", "model": "m", "default": True, "max_in_flight": 64}})
         (app.home / "etc" / "hal0.toml").write_text(
-            f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\n"
+            f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\nheartbeat_s = {HEARTBEAT_S}\n"
         )
         try:
             app.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -72,14 +73,14 @@ def second_piece(client: Client, upstream: Upstream, piece: bytes) -> None:
 
 def test_nonsense_after_a_whole_chunk_is_an_error_like_a_break(client: Client, upstream: Upstream) -> None:
     second_piece(client, upstream, b"no size\r\n")
-    body = client.until(b"0\r\n\r\n")
+    body = client.until(b"\n0\r\n\r\n")
     assert b"upstream.protocol" in body
     assert b"no size\r\n" not in body
 
 
 def test_a_trailer_that_can_be_read_in_two_ways_is_not_passed_on(client: Client, upstream: Upstream) -> None:
     second_piece(client, upstream, b"0\r\nX-A: 1\nX-Evil: 2\r\n\r\n")
-    assert b"Evil" not in client.until(b"0\r\n\r\n")
+    assert b"Evil" not in client.until(b"\n0\r\n\r\n")
 
 
 def test_a_plain_body_that_breaks_off_is_a_reset_for_a_client_that_cannot_see_it_otherwise(
@@ -222,7 +223,7 @@ def test_a_client_that_waits_is_sent_comments_and_then_the_stream_as_it_came(
     client: Client, upstream: Upstream
 ) -> None:
     client.chat(upstream.answer(STREAM + CHUNK + b"0\r\n\r\n"), X_Beats="3")
-    head, _, body = client.until(b"0\r\n\r\n").partition(b"\r\n\r\n")
+    head, _, body = client.until(b"\n0\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert b"text/event-stream" in head
     assert b"X-Hal0" not in head
@@ -278,4 +279,75 @@ def test_a_client_that_leaves_between_signs_of_life_is_gone(over_the_socket: App
     with Client(over_the_socket.port) as client:
         client.chat(name, X_Beats="3", X_Beat_S="0.3")
         client.until(b"0s")
+    eventually(lambda: idle(over_the_socket), "the place is free")
+
+
+def slow(head: bytes, rest: bytes) -> tuple[Callable[[Exchange], None], threading.Event]:
+    """A script that says `head`, and the `rest` when the event is set, as after a long prompt."""
+    read = threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        exchange.body()
+        exchange.say(head)
+        assert read.wait(30)
+        exchange.say(rest)
+
+    return play, read
+
+
+@pytest.mark.parametrize("known", [b"", STREAM], ids=["no-head-yet", "head-without-event"])
+def test_a_client_whose_prompt_takes_long_is_sent_comments_and_then_the_stream_as_it_came(
+    client: Client, upstream: Upstream, known: bytes
+) -> None:
+    whole = STREAM + b"10;x=y\r\ndata: " + b"1" * 8 + b"\n\n\r\n" + CHUNK + b"0\r\nX-Sum: 1\r\n\r\n"
+    play, read = slow(known, whole.removeprefix(known))
+    client.chat(upstream.on_request(play))
+    told = client.until(b": hal0 waiting for primary 2s\n\n\r\n")
+    read.set()
+    body = client.until(b"X-Sum: 1\r\n\r\n", told).partition(b"\r\n\r\n")[2]
+    assert re.sub(rb"[0-9a-f]+\r\n: hal0 waiting for primary \ds\n\n\r\n", b"", body) == whole.removeprefix(STREAM)
+    assert client.is_open()
+
+
+def test_an_error_after_a_long_prompt_is_an_event_and_the_end(client: Client, upstream: Upstream) -> None:
+    error = b'{"error": {"message": "too long", "code": 400}}'
+    play, read = slow(b"", b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(error), error))
+    client.chat(upstream.on_request(play))
+    told = client.until(b": hal0 waiting for primary")
+    read.set()
+    body = client.until(b"\n0\r\n\r\n", told)
+    assert body.count(b"data: ") == body.count(b"too long") == 1
+    assert b"[DONE]" not in body
+    assert client.is_open()
+
+
+def test_a_request_is_sent_again_though_its_client_was_told_to_wait(client: Client, upstream: Upstream) -> None:
+    read = threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        exchange.body()
+        assert read.wait(30)
+        exchange.keep = len(upstream.heard[name]) > 1
+        if exchange.keep:
+            exchange.say(STREAM + CHUNK + b"0\r\n\r\n")
+
+    name = upstream.on_request(play)
+    client.chat(name)
+    told = client.until(b": hal0 waiting for primary")
+    read.set()
+    assert client.until(b"\n0\r\n\r\n", told).endswith(CHUNK + b"0\r\n\r\n")
+    assert len(upstream.heard[name]) == 2
+    assert client.is_open()
+
+
+def test_a_client_that_leaves_during_a_long_prompt_ends_the_call(over_the_socket: App, upstream: Upstream) -> None:
+    def play(exchange: Exchange) -> None:
+        exchange.body()
+        exchange.hung_up()
+
+    name = upstream.on_request(play)
+    with Client(over_the_socket.port) as client:
+        client.chat(name)
+        client.until(b": hal0 waiting for primary")
+    assert eventually(lambda: upstream.heard[name][0].over.is_set(), "the call is ended")
     eventually(lambda: idle(over_the_socket), "the place is free")

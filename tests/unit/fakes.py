@@ -342,6 +342,7 @@ class FakeClient:
     gone: bool = False
     begun: bool = False
     told: list[str] = field(default_factory=list)
+    pulses: list[tuple[Callable[[], str], float, float]] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -356,6 +357,10 @@ class FakeClient:
             raise errors.error("client.gone", "the client closed its connection")
         self.begun = True
         self.told.append(text)
+
+    def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
+        self.pulses.append((words, first_s, every_s))
+        return lambda: self.pulses.remove((words, first_s, every_s))
 
     def leave(self) -> None:
         self.gone = True

@@ -124,3 +124,24 @@ def test_what_was_taken_back_is_not_called(pair: Any) -> None:
     pair[1].close()
     gevent.sleep(0.01)
     assert told == []
+
+
+def test_signs_of_life_come_by_themselves_until_they_are_ended(pair: Any) -> None:
+    one, _ = client(pair[0])
+    quiet = one.beating(lambda: TEXT, 0.0, 0.001)
+    while not (told := sent_so_far(pair[1])).count(TEXT.encode()) > 1:
+        gevent.sleep(0.001)
+    assert told.startswith(STREAM_HEAD)
+    quiet()
+    pair[1].recv(65536)
+    gevent.sleep(0.02)
+    assert sent_so_far(pair[1]) == b""
+    client(None)[0].beating(lambda: TEXT, 0.0, 0.001)()
+
+
+def sent_so_far(far: socket.socket) -> bytes:
+    far.setblocking(False)
+    try:
+        return far.recv(65536, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""

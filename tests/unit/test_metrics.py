@@ -28,7 +28,7 @@ RECORD = RequestRecord(
 )
 FIGURES = Figures(first=1.0, last=2.0, events=5, longest_gap_s=0.6)
 SLOT = SlotGauge("primary", "serving", 2, 3, Vitals(memory_bytes=1000, kv_usage=KvUsage(0.5, derived=True)))
-NOW = Gauges(True, 0.5, 4, 5, 6, (SLOT, SlotGauge("embed", "offline")))
+NOW = Gauges(True, 0.5, 4, 5, 6, 7, (SLOT, SlotGauge("embed", "offline")))
 
 
 def all_of_it() -> Meters:

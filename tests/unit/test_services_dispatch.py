@@ -565,6 +565,31 @@ def test_the_pieces_of_a_stream_pass_byte_for_byte(house: House) -> None:
 # -- the client
 
 
+def test_the_client_of_a_stream_is_told_that_it_waits_until_the_first_event(house: House) -> None:
+    client, seen = FakeClient(), []
+
+    def think(_: FakeCall) -> FakeReply:
+        seen.extend(client.pulses)
+        return FakeReply(200, STREAM, EVENT)
+
+    house.upstream.script = [think]
+    house.dispatch.serve(BY_NAME["chat/completions"], request({"model": "primary", "stream": True}), client).close()
+    ((words, first_s, every_s),) = seen
+    assert words() == "hal0 waiting for primary 0s"
+    assert (first_s, every_s) == (5, 5)
+    assert client.pulses == []
+    serve(house, client=client).close()
+    assert len(seen) == 1
+
+
+def test_a_client_of_a_stream_that_fails_is_told_no_more(house: House) -> None:
+    client = FakeClient()
+    house.upstream.script = [Silent("late")]
+    with pytest.raises(Hal0Error):
+        house.dispatch.serve(BY_NAME["chat/completions"], request({"model": "primary", "stream": True}), client)
+    assert client.pulses == []
+
+
 def test_a_client_that_leaves_while_the_backend_thinks_ends_the_call(house: House) -> None:
     client = FakeClient()
 
