@@ -149,6 +149,9 @@ CODES: dict[str, Code] = {
     ),
     "lemonade.unavailable": Code(503, LemonadeError, "Lemonade does not answer."),
     "lemonade.refused": Code(502, LemonadeError, "Lemonade answered a control call with an error."),
+    "lemonade.not_started": Code(
+        409, LemonadeError, "hal0 cannot start Lemonade, or may not; the message says what to type."
+    ),
     "upstream.timeout": Code(
         504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
     ),
