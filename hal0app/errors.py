@@ -103,6 +103,8 @@ CODES: dict[str, Code] = {
     "slot.no_model": Code(409, SlotError, "The slot has no model."),
     "slot.error": Code(503, SlotError, "The slot's model failed to load; a person must act."),
     "slot.loading": Code(503, SlotError, "The wait for the slot's model ran out; it is still loading or queued."),
+    "slot.load_cancelled": Code(503, SlotError, "A person cancelled the load that the request waited for."),
+    "slot.not_waiting": Code(409, SlotError, "The slot's load cannot be cancelled: it does not wait for another one."),
     "slot.busy": Code(429, SlotError, "The slot's queue is full."),
     "pool.all_pinned": Code(409, SlotError, "Every resident model of this type is pinned, so nothing can make room."),
     "model.not_downloaded": Code(409, SlotError, "Lemonade knows the model, but its files are not on this machine."),
@@ -147,6 +149,9 @@ CODES: dict[str, Code] = {
     ),
     "lemonade.unavailable": Code(503, LemonadeError, "Lemonade does not answer."),
     "lemonade.refused": Code(502, LemonadeError, "Lemonade answered a control call with an error."),
+    "lemonade.not_started": Code(
+        409, LemonadeError, "hal0 cannot start Lemonade, or may not; the message says what to type."
+    ),
     "upstream.timeout": Code(
         504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
     ),

@@ -31,6 +31,7 @@ from hal0app.adapters.request_table import RequestTable
 from hal0app.adapters.settings_file import SettingsFiles, load_settings
 from hal0app.adapters.slot_files import SlotFiles
 from hal0app.adapters.store import Store
+from hal0app.adapters.systemd import Systemd
 from hal0app.adapters.upstream import HttpUpstream
 from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import errors as api_errors
@@ -65,6 +66,7 @@ from hal0app.services.requests import Requests
 from hal0app.services.sampling import Sampling
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
+from hal0app.services.starter import Starter
 from hal0app.services.stats import Stats
 from hal0app.services.stock import Stock
 from hal0app.services.traffic import Traffic
@@ -170,6 +172,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         desk=SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now),
         traffic=traffic,
         heard=heard,
+        starter=Starter(Systemd(), store, clock.now, url),
         lemonade_there=host.lemond_installed,
         give_back=lock.give_back,
         workers=[requests, witness, keeper, downloads, stock, machine, traffic, sampling, stats, upstream],

@@ -114,6 +114,13 @@ def clear(name: str) -> Response:
     return _json(hal0().slots.clear(name, agent() or "you"))
 
 
+@bp.post("/api/slots/<name>/cancel")
+def cancel(name: str) -> Response:
+    """End the slot's load that waits for another one."""
+    hal0().slots.cancel(name, agent() or "you")
+    return _json(hal0().slots.one(name))
+
+
 @bp.post("/api/slots/<name>/<any(load, unload, restart, swap):act>")
 def act(name: str, act: str) -> Response:
     """Start an operation: 202 with its id, or with `?wait=true` its end and the slot after it."""

@@ -93,7 +93,7 @@ def of_operation(operation: Operation, now: Moment, agent: str | None = None) ->
     """The entry that tells how an operation ended; without an `agent`, it is who asked for the operation."""
     who = operation.cause.who
     failed = operation.status is Status.FAILED
-    given_up = operation.error_code == "client.gone"
+    given_up = operation.error_code in {"client.gone", "slot.load_cancelled"}
     verb = "was not" if given_up else "could not be" if failed else "was"
     tail = f": {operation.error_message}" if failed else f" ({operation.cause.reason})"
     return Entry(

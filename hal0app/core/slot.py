@@ -53,6 +53,7 @@ PASSING = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG, Re
 BLAMELESS = frozenset(
     {
         *("lemonade.unavailable", "lemonade.refused", "pool.all_pinned", "slot.loading", "client.gone"),
+        "slot.load_cancelled",
         *("system.stopping", "system.internal", "system.interrupted"),
     }
 )

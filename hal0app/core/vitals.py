@@ -23,7 +23,7 @@ class KvUsage:
 
 @dataclass(frozen=True)
 class Vitals:
-    """None is what is not known. Percentiles and `tokens_per_s` (a median) are of the last hour."""
+    """None is what is not known. `uses` (requests), percentiles and `tokens_per_s` (a median) are of the last hour."""
 
     ttft_last: int | None = None
     ttft_p50: int | None = None
@@ -31,6 +31,7 @@ class Vitals:
     tokens_per_s: float | None = None
     memory_bytes: int | None = None
     kv_usage: KvUsage | None = None
+    uses: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The keys of a slot's JSON."""

@@ -22,7 +22,7 @@ from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.operations import Operations, new_id
 from hal0app.services.ports import Lemonade, States
 from hal0app.services.preflight import Preflight
-from hal0app.services.turn import Turn
+from hal0app.services.turn import Call, Turn
 
 CONFIRM_S = 10.0
 LOOK_S = 2.0
@@ -63,6 +63,10 @@ class Acts:
         """Let every wait of an act ask its errand's check again."""
         self._turn.stir()
         self._leases.stir()
+
+    def before(self, name: str) -> Call:
+        """The call to lemond that an act on the model waits for; NOBODY when none waits for its turn."""
+        return self._turn.before(name)
 
     def claims(self, name: str, slot: SlotConfig | None) -> frozenset[str]:
         """What an act on the model has for itself: the model, the pool of its type, and the NPU if it runs there."""
@@ -143,11 +147,11 @@ class Acts:
             seen, there = self._look(errand), None
         with self._operations.under_way(id_, Kind.LOAD, name, slot, errand.cause) as result:
             if there is not None:
-                with self._turn.take(errand.check):
+                with self._turn.take(errand.check, Call("unloading", name)):
                     self._lemonade.unload(name)
                 seen = self._look(errand)
             seen = self._make_room(model, seen, errand)
-            with self._turn.take(errand.check):
+            with self._turn.take(errand.check, Call("loading", name)):
                 model, seen = self._before(model, slot, seen, errand)
                 self._load(model, slot, seen, result)
         resident = self._look(CONFIRM).resident(name)  # after the load, so that its slots are recorded as ready
@@ -182,7 +186,7 @@ class Acts:
         """Whether this load is to replace a loading that is in order: requests use what is there, a person decides."""
         if slot is None or cause.reason != "operator":
             return False
-        return loaded.differs(slot, there, self._observer.snapshot.operations)
+        return bool(loaded.differences(slot, there, self._observer.snapshot.operations))
 
     def _before(
         self, model: Model, slot: SlotConfig | None, seen: Observation, errand: Errand
@@ -256,7 +260,7 @@ class Acts:
                 if not self._leases.drained(name, errand.wait_s, errand.check):
                     message = f"'{name}' still answers requests after {errand.wait_s:g} s, so it was not unloaded"
                     raise errors.error("slot.loading", message, retry_after=10)
-                with self._turn.take(errand.check):
+                with self._turn.take(errand.check, Call("unloading", name)):
                     self._lemonade.unload(name)
                 after = self._leases.left
             self._look(CONFIRM)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.fair_queue import ANYONE, Caller
 from hal0app.core.operation import Cause
@@ -25,6 +26,7 @@ from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.operations import new_id
 from hal0app.services.ports import Client
 from hal0app.services.swap import Swap, Swaps
+from hal0app.services.turn import NOBODY, Call
 from hal0app.services.waiting import Waiting
 
 
@@ -105,6 +107,21 @@ class Control:
         work = partial(self._restart, want, Cause("operator", who))
         return self._submit(("restart", want.model), work, self._claims(want))
 
+    def before(self, model: str) -> Call:
+        """What the load of `model` waits for; NOBODY when none waits."""
+        queued = self._jobs.before(("load", model))
+        return queued if queued != NOBODY else self._acts.before(model)
+
+    def cancel(self, want: Want, who: str) -> None:
+        """End the load of `want` that waits for another one; the requests that wait for it are told so.
+
+        Raises `slot.not_waiting` when it waits no more, or never did.
+        """
+        why = errors.error("slot.load_cancelled", f"the load of '{want.model}' was cancelled by {who}")
+        if self.before(want.model) == NOBODY or not self._jobs.cancel(("load", want.model), why):
+            raise errors.error("slot.not_waiting", f"no load of '{want.model}' waits for another one now")
+        self._acts.stir()
+
     def clear(self, want: Want, who: str) -> None:
         """Forget what speaks against the model."""
         self._acts.clear(want.model, want.name, Cause("operator", who))
@@ -127,6 +144,7 @@ class Control:
             ("swap", f"{want.name} {model}"),
             lambda job: self._swaps.carry_out(job.id, swap, self._errand(want, cause, job)),
             claims,
+            model,
         )
 
     def preview(self, want: Want, model: str) -> dict[str, object]:
@@ -146,8 +164,10 @@ class Control:
         job = Job(("load", want.model), partial(self._load, want, cause), self._claims(want), options=options)
         return self._jobs.enter(job, held, fits)
 
-    def _submit(self, key: tuple[str, str], work: Callable[[Job], None], claims: frozenset[str]) -> Job:
-        return self._jobs.enter(Job(key, work, claims))
+    def _submit(
+        self, key: tuple[str, str], work: Callable[[Job], None], claims: frozenset[str], about: str = ""
+    ) -> Job:
+        return self._jobs.enter(Job(key, work, claims, about=about))
 
     def run(self) -> None:
         """Carry out jobs, and see that nobody waits in vain, until stopped."""

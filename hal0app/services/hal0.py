@@ -23,6 +23,7 @@ from hal0app.services.ports import States
 from hal0app.services.requests import Requests
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
+from hal0app.services.starter import Starter
 from hal0app.services.stats import Stats
 from hal0app.services.stock import Stock
 from hal0app.services.traffic import Traffic
@@ -59,6 +60,7 @@ class Hal0:
     desk: SettingsDesk
     traffic: Traffic
     heard: Heard
+    starter: Starter
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order
     workers: list[Worker] = field(default_factory=list)

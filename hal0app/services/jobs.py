@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from hal0app import errors
 from hal0app.errors import Hal0Error
 from hal0app.services.operations import new_id
+from hal0app.services.turn import NOBODY, Call
 
 log = logging.getLogger(__name__)
+
+DOING = {"load": "loading", "unload": "unloading", "restart": "reloading", "swap": "swapping to"}
 
 
 @dataclass(eq=False)
 class Job:
     """One thing to do; `done` is set with `error` None when it succeeded.
 
-    `held`: somebody besides waiting requests wants it. `given_up`: nobody did any more, so it ended.
+    `held`: somebody besides waiting requests wants it. `given_up`: nobody did any more, so it ended. `cancelled`: the
+    error with which a person ended it. `about` is its model, where the key does not end with that.
     """
 
     key: tuple[str, str]
@@ -28,8 +32,15 @@ class Job:
     options: str = ""
     held: bool = False
     given_up: bool = False
+    cancelled: Hal0Error | None = None
+    about: str = ""
     done: threading.Event = field(default_factory=threading.Event)
     error: Hal0Error | None = None
+
+    @property
+    def call(self) -> Call:
+        """What it does, in words."""
+        return Call(DOING.get(self.key[0], ""), self.about or self.key[1])
 
     def wait(self, wait_s: float) -> bool:
         """Whether it ended within `wait_s` seconds; raises its error."""
@@ -68,6 +79,8 @@ class Jobs:
         with self._changed:
             if self.stopping:
                 raise stopping()
+            if job.cancelled is not None:
+                raise job.cancelled
             if job.held or wanted():
                 return
             job.given_up = True
@@ -78,6 +91,35 @@ class Jobs:
         """Whether somebody who does not merely ask waits for what this job claims."""
         with self._changed:
             return any(one.held and one.claims & job.claims for one in self._queued)
+
+    def before(self, key: tuple[str, str]) -> Call:
+        """What the queued job of this key waits for first; NOBODY when none is queued, or nothing is in its way."""
+        with self._changed:
+            place = next((place for place, one in enumerate(self._queued) if one.key == key), None)
+            if place is None:
+                return NOBODY
+            claims = self._queued[place].claims
+            ahead = [*self._running, *self._queued[:place]]
+            return next((one.call for one in ahead if one.claims & claims), NOBODY)
+
+    def cancel(self, key: tuple[str, str], why: Hal0Error) -> bool:
+        """End the job of this key with the error `why`: at once while it is queued, else at its next check.
+
+        Whether there is one.
+        """
+        with self._changed:
+            job = next((one for one in (*self._queued, *self._running) if one.key == key), None)
+            if job is None:
+                return False
+            job.cancelled = why
+            self._close(job)
+            queued = job in self._queued
+            if queued:
+                self._queued.remove(job)
+                job.error = why
+        if queued:
+            self._ended(job)
+        return True
 
     def run(self) -> None:
         """Give every job a thread as soon as it may run. Returns when stopped and the last one has ended."""

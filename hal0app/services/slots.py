@@ -9,8 +9,10 @@ from typing import Any
 
 from hal0app import errors
 from hal0app.core import loaded, npu, npu_route, slot_ports
-from hal0app.core.clock import Clock
+from hal0app.core.clock import Clock, Moment
 from hal0app.core.journal import Entry
+from hal0app.core.loaded import Difference
+from hal0app.core.quarantine import FOREIGN
 from hal0app.core.reconcile import Slot
 from hal0app.core.residency import Resident
 from hal0app.core.schema import SchemaError
@@ -25,9 +27,19 @@ from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import SlotFolder, States
 from hal0app.services.quarantines import Quarantines
+from hal0app.services.turn import NOBODY, Call
 
 SEEDED = frozenset({"primary", "embed", "rerank", "stt", "tts", "img", "agent", "stt-npu", "embed-npu"})
 IDLE_AFTER_S = 300.0
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """A model whose loads failed, so that a slot may try it again only after `until` (Unix seconds)."""
+
+    failures: int
+    cause: str
+    until: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,9 @@ class SlotView:
     last_used_at: float | None = None
     last_load_ms: int | None = None
     operation: str | None = None
-    options_differ: bool = False
+    differences: tuple[Difference, ...] = ()
+    waits_for: Call = NOBODY
+    kept_out: KeptOut | None = None
     vitals: Vitals = UNKNOWN
 
     @property
@@ -73,7 +87,8 @@ class SlotView:
             "backend_url": resident.backend_url if resident else None,
             "recipe": resident.recipe if resident else None,
             "ctx_size": (resident and resident.ctx_size) or (config and config.ctx_size),
-            "options_differ": self.options_differ,
+            "options_differ": bool(self.differences),
+            "waits_for": self.waits_for.model or None,
             "labels": list(config.labels) if config else [],
             "in_flight": self.in_flight,
             "queued": self.queued,
@@ -147,9 +162,18 @@ class Slots:
             last_used_at=now.wall - (now.tick - last) if last > 0 else None,
             last_load_ms=loads[0] if loads else None,
             operation=next((one.id for one in mine if one.alive(now)), None),
-            options_differ=_differs(slot, resident, snapshot),
+            differences=_differences(slot, resident, snapshot),
+            waits_for=self._control.before(model) if model and resident is None else NOBODY,
+            kept_out=self._kept_out(slot, model, now),
             vitals=self.vitals(slot.name, resident),
         )
+
+    def _kept_out(self, slot: Slot, model: str | None, now: Moment) -> KeptOut | None:
+        """The pause after which the slot may try its model again; None where nothing waits for a time."""
+        one = self._quarantines.of(model or "")
+        if one is None or one.options != FOREIGN or not isinstance(slot, SlotConfig) or one.ends.tick <= now.tick:
+            return None
+        return KeptOut(one.failures, one.cause, one.ends.wall)
 
     def _state(self, record: Record, model: str | None, last: float, tick: float, wall: float) -> State:
         """The stored state, with `ready` shown as serving or idle from what this process knows."""
@@ -261,6 +285,17 @@ class Slots:
         if failed or self._quarantines.refusal(want.model, want.slot) is not None:
             self._control.clear(want, who)
 
+    def cancel(self, name: str, who: str) -> None:
+        """End the slot's load that waits for another one. Raises `slot.not_waiting`."""
+        self._control.cancel(self._want(name, "load"), who)
+
+    def keep(self, name: str, who: str) -> SlotView:
+        """Make the definition say what lemond runs. Raises `slot.no_model` where the model is not loaded."""
+        view = self.one(name)
+        if view.resident is None:
+            raise errors.error("slot.no_model", f"'{name}' is not loaded now, so there is nothing to keep")
+        return self.change(name, loaded.as_it_runs(view.differences), None, who)
+
     def unload(self, name: str, who: str, force: bool = False) -> Job:
         """Start or join the slot's unload; its requests end first.
 
@@ -330,11 +365,11 @@ class Slots:
         return Want(chat.model or "", chat, config) if chat else Want(config.model or "", config)
 
 
-def _differs(slot: Slot, resident: Resident | None, snapshot: Snapshot) -> bool:
-    """Whether the slot's load options were changed since its model was loaded; a shadow has none of its own."""
+def _differences(slot: Slot, resident: Resident | None, snapshot: Snapshot) -> tuple[Difference, ...]:
+    """The load options that the slot's model runs with otherwise than the slot asks; a shadow has none of its own."""
     if resident is None or not isinstance(slot, SlotConfig) or npu.is_shadow(slot):
-        return False
-    return loaded.differs(slot, resident, snapshot.operations)
+        return ()
+    return loaded.differences(slot, resident, snapshot.operations)
 
 
 def _exclusive(slot: SlotConfig, others: list[SlotConfig]) -> None:

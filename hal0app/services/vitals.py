@@ -29,4 +29,5 @@ class Checkup:
             tokens_per_s=hour.tokens_per_s if hour else None,
             memory_bytes=sample.memory_bytes,
             kv_usage=sample.kv_usage,
+            uses=hour.requests if hour else None,
         )

@@ -8,7 +8,7 @@ from hal0app.core.operation import Cause
 from hal0app.core.slot_config import SlotConfig
 from hal0app.services.slots import SEEDED
 
-ASKED_FIRST = frozenset({"swap", "edit", "delete"})
+ASKED_FIRST = frozenset({"swap", "edit", "delete", "details"})
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Button:
     @property
     def offline(self) -> bool:
         """Whether it works while Lemonade does not answer: what only changes hal0's own files."""
-        return self.act not in {"load", "unload", "restart", "swap", "clear", "pull"}
+        return self.act not in {"load", "unload", "restart", "swap", "clear", "pull", "cancel"}
 
 
 LOAD = Button("load", "Load")
@@ -44,6 +44,9 @@ CHOOSE_MODEL = Button("edit", "Choose a model")
 MEND = Button("edit", "Mend")
 RELOAD = Button("restart", "Reload as set")
 KEEP = Button("keep", "Keep as it runs")
+CANCEL = Button("cancel", "Cancel")
+TRY_NOW = Button("load", "Try now")
+DETAILS = Button("details", "Details")
 PIN = Button("pin", "Pin")
 UNPIN = Button("unpin", "Unpin")
 RESTART = Button("restart", "Restart")
@@ -60,6 +63,7 @@ def further(
     on = config is not None and config.enabled
     model = config is not None and config.model is not None
     offered = [
+        (UNLOAD, on and loaded),
         (RESTART, on and loaded),
         (CLEAR, on and failed),
         (PREVIEW, on and model),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hal0app.core.journal import Entry
 from hal0app.core.reasons import CATALOGUE
@@ -12,9 +12,9 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.core.vitals import Vitals
 from hal0app.services.observer import Snapshot
 from hal0app.services.slots import SlotView
-from hal0app.web.buttons import PIN, Button, further
+from hal0app.web.buttons import KEEP, PIN, Button, further
 from hal0app.web.history import Line, history
-from hal0app.web.vocabulary import LAST, Face, Shape, Tone, drifted, duration, face, gib
+from hal0app.web.vocabulary import COUNTED, LAST, Counted, Face, Shape, Tail, Tone, duration, face, gib, tokens
 
 TYPE_WORDS = {
     "llm": "chat",
@@ -49,6 +49,10 @@ class Card:
     policy: str = ""
     memory: str = ""
     speed: str = ""
+    uses: str = ""
+    tail: Tail | None = None
+    tail_at: int = 0  # Unix seconds
+    counted: Counted = Counted.REST
     history: tuple[Line, ...] = ()
 
     @property
@@ -78,8 +82,8 @@ def cards(
     views: Sequence[SlotView], snapshot: Snapshot, told: Mapping[str, Sequence[Entry]] | None = None
 ) -> tuple[Card, ...]:
     """The cards in the order in which they stand; `told`: the journal's entries about each slot, newest first."""
-    down = not snapshot.seen.link.answers
-    faced = [(face(view.state, view.record.reason, down, drifted(view)), view) for view in views]
+    answers = snapshot.seen.link.answers
+    faced = [(face(view, answers), view) for view in views]
     faced.sort(key=lambda pair: (pair[0].line, pair[1].slot.name))
     return tuple(_card(shown, view, snapshot, (told or {}).get(view.slot.name, ())) for shown, view in faced)
 
@@ -88,6 +92,8 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
     record, config, resident = view.record, view.config, view.resident
     stale = record.stale_since is not None and not shown.by_file
     buttons = _buttons(shown, view)
+    looked = snapshot.residency.taken.wall
+    as_of = (round(looked) or None) if stale else None
     failed = record.state is State.ERROR
     return Card(
         name=view.slot.name,
@@ -104,11 +110,15 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
         ctx_size=(resident and resident.ctx_size) or (config and config.ctx_size) or None,
         since=round(record.since) or None,
         last_used=round(view.last_used_at) if view.last_used_at and config and config.enabled else None,
-        as_of=(round(snapshot.residency.taken.wall) or None) if stale else None,
+        as_of=as_of,
         queued=view.queued,
         policy=_policy(config),
         memory=gib(view.vitals.memory_bytes) if view.vitals.memory_bytes else "",
         speed=_speed(view.vitals),
+        uses=_uses(view.vitals),
+        tail=shown.tail,
+        tail_at=round(shown.tail.at(view, looked)) if shown.tail else 0,
+        counted=COUNTED[shown.tone],
         history=history(told),
     )
 
@@ -117,7 +127,14 @@ def _buttons(shown: Face, view: SlotView) -> tuple[Button, ...]:
     """The row's own, and a pin for a slot that was evicted and is not pinned."""
     evicted = shown.line == LAST and CATALOGUE[view.record.reason].lost
     pin = (PIN,) if evicted and view.config is not None and not view.config.pinned else ()
-    return shown.buttons + pin
+    own = tuple(replace(one, label=_keeps(view)) if one is KEEP else one for one in shown.buttons)
+    return own + pin
+
+
+def _keeps(view: SlotView) -> str:
+    """What would be kept, where that is one short thing."""
+    held = [one.held for one in view.differences if one.key == "ctx_size"]
+    return f"Keep {tokens(held[0])}" if held and held[0] and len(view.differences) == 1 else KEEP.label
 
 
 def _policy(config: SlotConfig | None) -> str:
@@ -136,6 +153,13 @@ def _speed(vitals: Vitals) -> str:
     return ", ".join(filter(None, (tokens, first)))
 
 
+def _uses(vitals: Vitals) -> str:
+    """How often it was asked in the last hour, where requests are recorded."""
+    if vitals.uses is None:
+        return ""
+    return f"{vitals.uses} {'request' if vitals.uses == 1 else 'requests'} in the last hour"
+
+
 def _minutes(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
 
@@ -144,7 +168,7 @@ def summary(shown: Sequence[Card], snapshot: Snapshot) -> Summary:
     """The line over the cards."""
     return Summary(
         slots=len(shown),
-        ready=sum(card.tone is Tone.GOOD for card in shown),
-        needs_you=tuple(card.name for card in shown if card.tone is Tone.BAD),
+        ready=sum(card.counted is Counted.READY for card in shown),
+        needs_you=tuple(card.name for card in shown if card.counted is Counted.NEEDS_YOU),
         lemonade_down=not snapshot.seen.link.answers,
     )

@@ -19,6 +19,7 @@ from hal0app.services.recall import Told
 from hal0app.services.slots import SlotView
 
 RESTART_TOLD_S = 600.0
+START_TAKES_S = 30.0
 
 
 class Seen(Protocol):
@@ -38,7 +39,10 @@ class Seen(Protocol):
 
 @dataclass(frozen=True)
 class LemonadeLine:
-    """`state`: down | absent | locked | busy | wiped | restarted; empty: nothing is wrong. Times are Unix seconds."""
+    """`state`: down | starting | absent | locked | busy | wiped | restarted; empty: nothing is wrong.
+
+    Times are Unix seconds.
+    """
 
     state: str = ""
     model: str = ""
@@ -74,6 +78,9 @@ def _down(sight: Seen) -> LemonadeLine:
     gone = _newest(sight, "system.lemond_down")
     back = _newest(sight, "lemond.restart")
     since = gone if gone is not None and (back is None or back.ts <= gone.ts) else None
+    start = _newest(sight, "system.lemond_start")
+    if start is not None and start.level == "info" and sight.wall - start.ts < START_TAKES_S:
+        return LemonadeLine("starting", at=round(start.ts))
     return LemonadeLine("down", at=round(since.ts) if since else _as_of(sight), as_of=_as_of(sight))
 
 

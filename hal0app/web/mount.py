@@ -15,6 +15,7 @@ from hal0app.web import (
     chat_pages,
     events,
     journal_pages,
+    lemonade_acts,
     model_pages,
     pages,
     regions,
@@ -28,7 +29,7 @@ from hal0app.web.painting import Painter, build
 from hal0app.web.site import EXTENSION, Site
 
 # Each of them puts its routes on the blueprint.
-PAGES = (pages, chat_pages, settings_pages, journal_pages, model_pages, slot_acts, slot_pages)
+PAGES = (pages, chat_pages, settings_pages, journal_pages, model_pages, slot_acts, slot_pages, lemonade_acts)
 
 
 def init_app(app: Flask, hal0: Hal0) -> None:

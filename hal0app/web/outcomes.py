@@ -8,6 +8,8 @@ from collections.abc import Callable
 from hal0app.errors import Hal0Error
 from hal0app.services.jobs import Job
 
+CANCELLED = "slot.load_cancelled"  # whoever did it was told
+
 
 class Outcomes:
     """Follows jobs to their end. `tell(slot, error)` is called once per job that failed."""
@@ -25,5 +27,5 @@ class Outcomes:
     def _wait(self, slot: str, job: Job) -> None:
         job.done.wait()
         self._followed.discard(job.id)
-        if job.error is not None:
+        if job.error is not None and job.error.code != CANCELLED:
             self._tell(slot, job.error)

@@ -66,7 +66,7 @@ class Painter:
             keep_trailing_newline=False,
         )
         self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS)
-        self._templates.filters.update(iso=iso, clock=clock, tokens=tokens, gib=gib)
+        self._templates.filters.update(iso=iso, clock=clock, counted=counted, tokens=tokens, gib=gib)
 
     def render(self, template: str, **facts: object) -> Markup:
         """One template as safe HTML."""
@@ -96,6 +96,13 @@ def build(urls: Mapping[str, str]) -> str:
 def iso(seconds: float) -> str:
     """Unix seconds as ISO 8601 in UTC, for `datetime` attributes."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def counted(seconds: float, count: str) -> str:
+    """How long it is since (`up`) or until (`down`) then: `4:10`. The browser goes on counting."""
+    passed = datetime.now(UTC).timestamp() - seconds
+    whole = max(round(passed if count == "up" else -passed), 0)
+    return f"{whole // 60}:{whole % 60:02}"
 
 
 def clock(seconds: float) -> str:

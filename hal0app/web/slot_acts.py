@@ -30,17 +30,18 @@ def _clear(slots: Slots, name: str) -> None:
 
 
 def _keep(slots: Slots, name: str) -> None:
-    """Make the definition say what Lemonade runs."""
-    resident = slots.one(name).resident
-    if resident is None or not resident.ctx_size:
-        raise errors.error("slot.no_model", f"'{name}' is not loaded now, so there is nothing to keep")
-    slots.change(name, {"ctx_size": resident.ctx_size}, None, YOU)
+    slots.keep(name, YOU)
+
+
+def _cancel(slots: Slots, name: str) -> None:
+    slots.cancel(name, YOU)
 
 
 ACTS: dict[str, tuple[Callable[[Slots, str], Job | None], str]] = {
     "load": (lambda slots, name: slots.load(name, YOU), "Loading {name}."),
     "unload": (lambda slots, name: slots.unload(name, YOU), "Unloading {name}; running answers finish first."),
     "restart": (lambda slots, name: slots.restart(name, YOU), "Reloading {name}; running answers finish first."),
+    "cancel": (_cancel, "The load of {name} is cancelled."),
     "clear": (_clear, "The failures of {name} are forgotten."),
     "pin": (_set(pinned=True), "{name} is pinned: it is not evicted to make room."),
     "unpin": (_set(pinned=False), "{name} is not pinned any more."),
@@ -61,7 +62,7 @@ def pull_model(name: str) -> AnyResponse:
     return begun(name, f"Downloading {config.model}; see Models.", None, BACK)
 
 
-@bp.post("/slots/<name>/<any(load, unload, restart, clear, pin, unpin, on, off, keep):act>")
+@bp.post("/slots/<name>/<any(load, unload, restart, cancel, clear, pin, unpin, on, off, keep):act>")
 def act(name: str, act: str) -> AnyResponse:
     """Start an act on a slot, or change what its definition says."""
     start, words = ACTS[act]

@@ -9,6 +9,7 @@ from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app import errors
+from hal0app.core.operation import last_finished
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
 from hal0app.errors import Hal0Error
@@ -134,6 +135,19 @@ def _conflict(draft: Draft) -> Response:
 
 def _with(draft: Draft, **more: Any) -> Draft:
     return Draft(**{**draft.__dict__, **more})
+
+
+# -- details
+
+
+@bp.get("/slots/<name>/details")
+def details(name: str) -> Response:
+    """All that is known about a load that failed, and what can be done."""
+    hal0 = site().hal0
+    view = hal0.slots.one(name)
+    loads = [one for one in hal0.observer.snapshot.operations if one.error_code and one.model == view.record.model]
+    last = last_finished(loads, view.record.model)
+    return asking("slot_details.html", "slots", slot=view, last=last)
 
 
 # -- delete

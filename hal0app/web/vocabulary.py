@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from hal0app.core.reasons import Reason
 from hal0app.core.slot import State
 from hal0app.services.slots import SlotView
 from hal0app.web.buttons import (
+    CANCEL,
     CHOOSE_MODEL,
+    DETAILS,
     KEEP,
     LOAD,
     LOAD_NOW,
@@ -23,6 +26,7 @@ from hal0app.web.buttons import (
     RELOAD,
     SWAP,
     TRY_AGAIN,
+    TRY_NOW,
     TURN_ON,
     UNLOAD,
     UNLOADING,
@@ -40,19 +44,35 @@ class Shape(StrEnum):
     SPINNER = "spinner"
     CIRCLE = "circle"
     TRIANGLE = "triangle"
+    CAUTION = "caution"
     HOLLOW = "hollow"
     DIAMOND = "diamond"
     DASHES = "dashes"
 
 
 class Tone(StrEnum):
-    """The colour's meaning. BAD is kept for what a person must act on."""
+    """The colour's meaning. BAD is kept for what a person must act on; WARN for what hal0 will try again by itself."""
 
     GOOD = "good"
     BUSY = "busy"
     CALM = "calm"
+    WARN = "warn"
     BAD = "bad"
 
+
+class Counted(StrEnum):
+    """Among whom a slot is counted in the line over the cards."""
+
+    READY = "ready"
+    NEEDS_YOU = "needs you"
+    REST = "rest"
+
+
+COUNTED = {
+    Tone.GOOD: Counted.READY,
+    Tone.BAD: Counted.NEEDS_YOU,
+    **dict.fromkeys((Tone.BUSY, Tone.CALM, Tone.WARN), Counted.REST),
+}
 
 # Places in line: what needs a person, what works, the rest.
 FIRST, MIDDLE, LAST = 0, 1, 2
@@ -81,14 +101,31 @@ def _unloading(view: SlotView) -> str:
 
 
 def _unknown(view: SlotView) -> str:
-    return "no word from Lemonade; it was ready"
+    return "was ready"
+
+
+def _waiting(view: SlotView) -> str:
+    return f"waiting for Lemonade to finish {view.waits_for.doing} {view.waits_for.model}"
+
+
+def _paused(view: SlotView) -> str:
+    assert view.kept_out is not None
+    return "1 load failed" if view.kept_out.failures == 1 else f"{view.kept_out.failures} loads failed"
 
 
 def _drift(view: SlotView) -> str:
-    assert view.config is not None
-    assert view.resident is not None
-    held, wanted = tokens(view.resident.ctx_size or 0), tokens(view.config.ctx_size or 0)
-    return f"Lemonade runs it with a context of {held}; this slot asks for {wanted}"
+    held = ", ".join(OPTION_WORDS[one.key](one.held) for one in view.differences)
+    wanted = ", ".join(OPTION_WORDS[one.key](one.wanted) for one in view.differences)
+    return f"Lemonade runs it with {held}; this slot asks for {wanted}"
+
+
+# How a load option is told, by its key in the definition; None is what nobody said.
+OPTION_WORDS: dict[str, Callable[[Any], str]] = {
+    "ctx_size": lambda size: f"a context of {tokens(size)}" if size else "the context that fits",
+    "llamacpp_args": lambda args: f"the options {args}" if args else "no further options",
+    "max_in_flight": lambda count: "1 request at once" if count == 1 else f"{count} requests at once",
+    "device": lambda device: f"the device {device}" if device else "any device",
+}
 
 
 def tokens(count: int) -> str:
@@ -115,6 +152,23 @@ def duration(milliseconds: int) -> str:
 
 
 @dataclass(frozen=True)
+class Tail:
+    """What stands behind the sentence: words and a time `at` (of the slot, and of the last look at the residents).
+
+    `count`: `up` and `down` show how long it is since or until then, in the page, as it passes; else the time of day.
+    """
+
+    words: str
+    at: Callable[[SlotView, float], float]
+    count: str = ""
+
+
+SINCE_BEGUN = Tail("For", lambda view, looked: view.record.since, "up")
+SINCE_LOOKED = Tail("No word from Lemonade since", lambda view, looked: looked)
+UNTIL_TRIED = Tail("Next try in", lambda view, looked: view.kept_out.until if view.kept_out else 0.0, "down")
+
+
+@dataclass(frozen=True)
 class Face:
     """One row: how a state looks, and what can be done about it."""
 
@@ -125,16 +179,19 @@ class Face:
     buttons: tuple[Button, ...] = ()
     by_file: bool = False  # the slot's own file says it; Lemonade's silence makes it no older
     sentence: Callable[[SlotView], str] = _message
+    tail: Tail | None = None
 
 
 BY_STATE: dict[State, Face] = {
     State.PULLING: Face("Downloading", Shape.SPINNER, Tone.BUSY, MIDDLE),
-    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading),
-    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading),
+    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading, tail=SINCE_BEGUN),
+    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading, tail=SINCE_BEGUN),
     State.READY: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_ready),
     State.IDLE: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_ready),
     State.SERVING: Face("Serving", Shape.TARGET, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_serving),
-    State.UNLOADING: Face("Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, (UNLOADING,), sentence=_unloading),
+    State.UNLOADING: Face(
+        "Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, (UNLOADING,), sentence=_unloading, tail=SINCE_BEGUN
+    ),
 }
 
 # For OFFLINE and ERROR the reason decides.
@@ -151,30 +208,48 @@ BY_REASON: dict[Reason, Face] = {
     Reason.OPERATOR: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, (TURN_ON,), by_file=True),
     Reason.NOT_DOWNLOADED: Face("Not downloaded", Shape.HOLLOW, Tone.CALM, LAST, (TRY_AGAIN, PULL)),
-    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN,)),
-    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN,)),
-    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN,)),
+    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
+    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
+    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
     Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, (MEND,), by_file=True),
 }
 
-# Ready as last seen, while nothing answers: no green mark outlives its evidence.
-UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, (UNLOAD,), sentence=_unknown)
 NEEDS_EVIDENCE = frozenset({State.READY, State.IDLE})
+UP = NEEDS_EVIDENCE | {State.SERVING}
+TRIED_AGAIN = frozenset({State.OFFLINE, State.ERROR})
+# What a pause says nothing about: such a slot would not be tried, or for another reason not yet.
+NOT_TRIED = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.NOT_DOWNLOADED, Reason.INVALID_CONFIG,
+                       Reason.LOAD_FAILED, Reason.CRASH_LOOP})  # fmt: skip
 
-# Loaded, but not as the slot's definition says.
+
+@dataclass(frozen=True)
+class Case:
+    """A face that comes before those of state and reason, when it `holds` for a slot and whether Lemonade answers."""
+
+    face: Face
+    holds: Callable[[SlotView, bool], bool]
+
+
+# No green mark outlives its evidence, and what will happen by itself is told before what has happened.
+WAITING = Face("Waiting", Shape.SPINNER, Tone.BUSY, MIDDLE, (CANCEL,), sentence=_waiting)
+UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, (UNLOAD,), sentence=_unknown, tail=SINCE_LOOKED)
 DRIFT = Face("Drift", Shape.DIAMOND, Tone.BUSY, MIDDLE, (RELOAD, KEEP), sentence=_drift)
+PAUSED = Face("Paused", Shape.CAUTION, Tone.WARN, MIDDLE, (TRY_NOW, DETAILS), sentence=_paused, tail=UNTIL_TRIED)
+CASES: tuple[Case, ...] = (
+    Case(WAITING, lambda view, answers: bool(view.waits_for.model) and view.state not in UP),
+    Case(UNKNOWN, lambda view, answers: not answers and view.state in NEEDS_EVIDENCE),
+    Case(DRIFT, lambda view, answers: bool(view.differences) and view.state in NEEDS_EVIDENCE),
+    Case(PAUSED, lambda view, answers: _is_paused(view)),
+)
 
 
-def face(state: State, reason: Reason, lemonade_down: bool, drifted: bool = False) -> Face:
-    """The row for this state; `reason` counts only where the state has no row of its own."""
-    if lemonade_down and state in NEEDS_EVIDENCE:
-        return UNKNOWN
-    if drifted and state in NEEDS_EVIDENCE:
-        return DRIFT
-    return BY_STATE.get(state) or BY_REASON[reason]
+def _is_paused(view: SlotView) -> bool:
+    return view.kept_out is not None and view.state in TRIED_AGAIN and view.record.reason not in NOT_TRIED
 
 
-def drifted(view: SlotView) -> bool:
-    """Whether lemond runs the slot's model with another context than the slot asks for."""
-    wanted, held = (view.config and view.config.ctx_size), (view.resident and view.resident.ctx_size)
-    return bool(wanted and held and wanted != held)
+def face(view: SlotView, answers: bool = True) -> Face:
+    """The one classifier: word, mark, colour, place, buttons and what is counted all come from the face it gives."""
+    for case in CASES:
+        if case.holds(view, answers):
+            return case.face
+    return BY_STATE.get(view.state) or BY_REASON[view.record.reason]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import requests
@@ -11,6 +13,7 @@ import requests
 from tests.support import models
 from tests.support.app import App, hal0
 from tests.support.engines import Engine, embedded_engine, user_model
+from tests.support.systemctl import Systemctl
 
 SLOTS = {
     "primary": {"type": "llm", "model": "tiny-a", "default": True},
@@ -24,10 +27,11 @@ SLOTS = {
 
 
 class Box(NamedTuple):
-    """hal0 and the Lemonade below it, which holds one chat model at a time."""
+    """hal0 and the Lemonade below it, which holds one chat model at a time; systemd is the tests' own."""
 
     app: App
     engine: Engine
+    systemctl: Systemctl
 
     @property
     def url(self) -> str:
@@ -52,7 +56,8 @@ def filled() -> Iterator[Box]:
     files = {**{name: models.chat() for name in ("tiny-a", "tiny-b", "tiny-c")}, "unloadable": models.unloadable()}
     listed = {"embed-a": user_model(models.embed(), "embeddings")}
     with (
+        tempfile.TemporaryDirectory(prefix="hal0-bin-") as folder,
         embedded_engine(max_loaded_models=1, models=files, user_models=listed, chaos=True) as engine,
-        hal0(engine.url, SLOTS) as app,
+        hal0(engine.url, SLOTS, PATH=Systemctl(Path(folder)).path) as app,
     ):
-        yield Box(app, engine)
+        yield Box(app, engine, Systemctl(Path(folder)))

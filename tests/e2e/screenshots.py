@@ -33,6 +33,7 @@ def dialog(page: Page) -> None:
 DONE: dict[str, tuple[str, Callable[[Page], None]]] = {
     "slots-open": ("/slots", more_of_slots),
     "slots-swap": ("/slots", dialog),
+    "slots-details": ("/slots/bad/details", lambda page: None),
     "slots-new": ("/slots/new", lambda page: page.click("#rare > summary")),
     "slots-wrong": ("/slots/new", lambda page: page.click("text=Create slot")),
     "slots-delete": ("/slots/second/delete", lambda page: None),

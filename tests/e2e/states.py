@@ -88,6 +88,31 @@ def drift(box: Box) -> Iterator[str]:
 
 
 @contextmanager
+def waiting(box: Box) -> Iterator[str]:
+    with loading(box):
+        box.app.post("/api/slots/primary/load").raise_for_status()
+        try:
+            yield box.url
+        finally:
+            box.app.post("/api/slots/primary/cancel")
+
+
+@contextmanager
+def kept_out(box: Box) -> Iterator[str]:
+    """Somebody else could not load a slot's model."""
+    box.engine.chaos("wipe", model="embed-a", error="model_load_error")
+    box.app.wait_for(lambda: quarantine(box, "embed-a"), "embed-a is in quarantine")
+    try:
+        yield box.url
+    finally:
+        box.app.post("/api/models/embed-a/clear").raise_for_status()
+
+
+def quarantine(box: Box, model: str) -> object:
+    return next(one["quarantine"] for one in box.app.get("/api/models").json() if one["id"] == model)
+
+
+@contextmanager
 def paused(box: Box) -> Iterator[str]:
     box.engine.put("registry", total=4_000_000_000, rate=1_000_000_000)
     box.app.post("/api/models/pull", {"model_name": "user.Some-Model-30B-A3B-GGUF"}).raise_for_status()
@@ -119,6 +144,8 @@ STATES: dict[str, State] = {
     "busy": State(busy, ("/", "/slots"), {"/": BUSY, "/slots": BUSY}),
     "down": State(down, PAGES, {"/": DOWN, "/slots": ("#slot-primary .word", "Unknown")}),
     "evicted": State(evicted, ("/", "/slots"), {"/slots": MADE_ROOM}),
+    "waiting": State(waiting, ("/", "/slots"), {"/slots": ("#slot-primary .word", "Waiting")}),
+    "kept-out": State(kept_out, ("/", "/slots"), {"/slots": ("#slot-embed .word", "Paused")}),
     "drift": State(drift, ("/slots",), {"/slots": ("#slot-second .word", "Drift")}),
     "paused": State(paused, ("/models",), {"/models": (".download .amount", "Stopped at")}),
 }

@@ -119,7 +119,7 @@ def test_a_lemonade_that_is_gone_leaves_no_green_mark(tab: Tab, box: Box) -> Non
     box.engine.kill9()
     tab.card("primary", "Unknown")
     expect(tab.page.locator("#lemonade")).to_contain_text("Lemonade is not answering")
-    expect(tab.page.locator("#slot-primary .as-of")).to_contain_text("As of")
+    expect(tab.page.locator("#slot-primary .sentence")).to_contain_text("was ready. No word from Lemonade since")
     expect(tab.page.locator("#slot-primary-unload")).to_have_attribute("aria-disabled", "true")
     box.engine.start()
     tab.card("primary", "Unloaded", "lemond restarted (reloads on next request)")

@@ -95,6 +95,10 @@ class App:
     def post(self, path: str, body: Any = None, **more: Any) -> requests.Response:
         return requests.post(self.url + path, json=body, timeout=240, **more)
 
+    def patch(self, slot: str, changes: dict[str, Any]) -> None:
+        """Lay changes over a slot's definition."""
+        requests.patch(f"{self.url}/api/slots/{slot}", json=changes, timeout=60).raise_for_status()
+
     def chat(self, model: str, text: str = "hello", max_tokens: int = 8, **more: Any) -> requests.Response:
         """One chat completion."""
         messages = [{"role": "user", "content": text}]

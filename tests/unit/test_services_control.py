@@ -15,6 +15,7 @@ from hal0app.services.control import Want
 from hal0app.services.errand import Errand
 from hal0app.services.lease import Moved
 from hal0app.services.leases import Lease
+from hal0app.services.turn import NOBODY, Call
 from tests.support.waiting import eventually
 from tests.unit.fakes import Asking, FakeClient, House, slot
 
@@ -587,7 +588,7 @@ def test_lemond_never_gets_two_calls_at_once_from_two_pools(pools: House) -> Non
 def test_a_failed_load_is_not_blamed_for_what_was_unloaded_before_its_turn(pools: House) -> None:
     lease(pools, "e").release()
     pools.lemond.failures["m"] = REFUSED
-    with pools.acts._turn.take(lambda: None):
+    with pools.acts._turn.take(lambda: None, Call("loading", "x")):
         failing = ask(pools, "m")
         eventually(lambda: pools.state() == "starting", "it has looked and waits for its turn")
         pools.lemond.drop("e")
@@ -678,6 +679,44 @@ def test_a_load_waiting_for_its_turn_ends_when_its_client_leaves(pools: House) -
     pools.lemond.gate.set()
     first.result().release()
     assert pools.lemond.calls == [("load", "m")]
+
+
+# -- what waits for another load, and is cancelled
+
+
+def test_a_load_in_line_behind_another_tells_what_it_waits_for_and_can_be_cancelled(pools: House) -> None:
+    pools.lemond.gate.clear()
+    first = pools.control.load(want(pools, "m"), "ann")
+    assert pools.lemond.loading.wait(20)
+    in_line, waiting = pools.control.load(want(pools, "n"), "ann"), ask(pools, "n")
+    at_its_turn = pools.control.load(want(pools, "e"), "ann")
+    eventually(lambda: pools.control.before("e") != NOBODY, "it waits for its turn")
+    assert pools.control.before("n") == pools.control.before("e") == Call("loading", "m")
+    assert pools.slots.one("second").waits_for == pools.slots.one("embed").waits_for == Call("loading", "m")
+    for model in ("n", "e"):
+        pools.control.cancel(want(pools, model), "ann")
+    for job in (in_line, at_its_turn):
+        with pytest.raises(Hal0Error, match="was cancelled by ann") as problem:
+            job.wait(20)
+        assert problem.value.code == "slot.load_cancelled"
+    with pytest.raises(Hal0Error, match="was cancelled by ann"):
+        waiting.result()
+    assert (pools.leases.waiting("n"), pools.control.before("n")) == (0, NOBODY)
+    pools.lemond.gate.set()
+    assert first.wait(20)
+    assert pools.lemond.calls == [("load", "m")]
+    eventually(lambda: (pools.state("embed"), pools.reason("embed")) == ("offline", "never_loaded"))
+
+
+def test_a_load_that_lemond_has_begun_is_not_cancelled(house: House) -> None:
+    house.lemond.gate.clear()
+    job = house.control.load(want(house), "ann")
+    assert house.lemond.loading.wait(20)
+    with pytest.raises(Hal0Error) as problem:
+        house.control.cancel(want(house), "ann")
+    assert problem.value.code == "slot.not_waiting"
+    house.lemond.gate.set()
+    assert job.wait(20)
 
 
 def test_a_drain_ends_when_hal0_stops(house: House) -> None:

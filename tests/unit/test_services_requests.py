@@ -458,4 +458,4 @@ def test_a_slot_shows_how_it_fares() -> None:
     stats.window("1h")
     desk.history.known = {"primary": 4}
     desk.requests._remember()
-    assert checkup.vitals("primary", one) == Vitals(4, 5, 9, 2.5, 1000, KvUsage(0.5, True))
+    assert checkup.vitals("primary", one) == Vitals(4, 5, 9, 2.5, 1000, KvUsage(0.5, True), uses=1)

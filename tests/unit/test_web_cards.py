@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
-from hal0app.core import reasons
+from hal0app.core import loaded, reasons
 from hal0app.core.clock import Moment
+from hal0app.core.loaded import Difference
 from hal0app.core.reasons import Reason
 from hal0app.core.residency import Link, Observation, Resident
 from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
 from hal0app.services.observer import Snapshot
-from hal0app.services.slots import SlotView
+from hal0app.services.slots import KeptOut, SlotView
+from hal0app.services.turn import Call
 from hal0app.web.cards import TYPE_WORDS, Card, cards, summary
-from hal0app.web.vocabulary import BY_REASON, BY_STATE, Shape, Tone, duration, face
+from hal0app.web.vocabulary import BY_REASON, BY_STATE, CASES, FIRST, OPTION_WORDS, Shape, Tone, duration, face
 
 REASONED = (State.OFFLINE, State.ERROR)
 UP = Snapshot(seen=Observation(Moment(5, 1005), Link.UP), residency=Observation(Moment(5, 1005), Link.UP))
@@ -29,7 +32,7 @@ def view(
     reason: Reason = Reason.NONE,
     name: str = "chat",
     stale: float | None = None,
-    **more: int,
+    **more: Any,
 ) -> SlotView:
     facts = {"model": "other", "cause": "no memory", "n": 15, "who": "you", "count": 4, "minutes": 10, "log": "exit 1"}
     record = Record(name, state, reason, reasons.message(reason, **facts), since=1000.0, stale_since=stale, version=1)
@@ -49,7 +52,7 @@ def test_every_state_and_every_reason_has_a_face() -> None:
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("down", [True, False])
 def test_every_combination_is_classified(state: State, reason: Reason, down: bool) -> None:
-    shown = face(state, reason, down)
+    shown = face(view(state, reason), answers=not down)
     assert shown.word
     assert shown.shape in Shape
 
@@ -62,7 +65,7 @@ def test_a_load_is_offered_only_where_it_would_be_accepted(reason: Reason) -> No
 
 @pytest.mark.parametrize("reason", [reason for reason, row in reasons.CATALOGUE.items() if row.lost])
 def test_a_loss_without_asking_is_calm_and_can_be_undone(reason: Reason) -> None:
-    shown = face(State.OFFLINE, reason, lemonade_down=False)
+    shown = face(view(State.OFFLINE, reason))
     assert (shown.tone, shown.buttons[0].act) == (Tone.CALM, "load")
 
 
@@ -73,7 +76,7 @@ def test_red_is_kept_for_what_a_person_must_act_on() -> None:
 
 
 def test_words_that_differ_in_colour_differ_in_shape_too() -> None:
-    faces = [*BY_STATE.values(), *BY_REASON.values()]
+    faces = [*BY_STATE.values(), *BY_REASON.values(), *(case.face for case in CASES)]
     assert all(one.tone is other.tone for one, other in itertools.product(faces, faces) if one.shape is other.shape)
 
 
@@ -149,12 +152,83 @@ def test_the_summary_counts_and_its_title_tells_the_worst() -> None:
 
 def test_what_is_loaded_with_another_context_is_drift_and_can_be_mended_both_ways() -> None:
     config = SlotConfig(name="chat", type=SlotType.LLM, model="tiny", ctx_size=8192)
-    one = SlotView(config, Record("chat", State.READY), State.READY, resident=Resident("tiny", ctx_size=4096))
+    held = loaded.differences(config, Resident("tiny", ctx_size=4096), [])
+    one = SlotView(config, Record("chat", State.READY), State.READY, differences=held)
     shown = cards([one], UP)[0]
     assert (shown.word, [button.act for button in shown.buttons]) == ("Drift", ["restart", "keep"])
     assert shown.sentence.replace("\u202f", " ") == (
-        "Lemonade runs it with a context of 4 096 tokens; this slot asks for 8 192 tokens"
+        "Lemonade runs it with a context of 4 096 tokens; this slot asks for a context of 8 192 tokens"
     )
+    assert shown.buttons[1].label.replace("\u202f", " ") == "Keep 4 096 tokens"
+
+
+def test_every_load_option_that_can_differ_has_words() -> None:
+    assert set(OPTION_WORDS) == {"ctx_size", "llamacpp_args", "max_in_flight", "device"}
+    assert all(words(value) for words in OPTION_WORDS.values() for value in (None, 2))
+
+
+THRICE = KeptOut(3, "x", 2000.0)
+# One row a state of the specification: the slot, whether Lemonade answers, and what its card must be.
+STATES: dict[str, tuple[SlotView, bool, Tone, set[str]]] = {
+    "Ready": (view(), True, Tone.GOOD, {"unload", "swap"}),
+    "Serving": (view(State.SERVING, in_flight=2), True, Tone.GOOD, {"unload", "swap"}),
+    "Loading": (view(State.STARTING), True, Tone.BUSY, {"load"}),
+    "Waiting": (view(State.OFFLINE, waits_for=Call("loading", "big")), True, Tone.BUSY, {"cancel"}),
+    "Unloading": (view(State.UNLOADING), True, Tone.BUSY, {"unload"}),
+    "Downloading": (view(State.PULLING), True, Tone.BUSY, set()),
+    "Evicted": (view(State.OFFLINE, Reason.DISPLACED), True, Tone.CALM, {"load", "pin"}),
+    "Crashed": (view(State.OFFLINE, Reason.CRASHED), True, Tone.CALM, {"load", "pin"}),
+    "Unloaded": (view(State.OFFLINE, Reason.IDLE), True, Tone.CALM, {"load"}),
+    "Not loaded": (view(State.OFFLINE, Reason.NEVER_LOADED), True, Tone.CALM, {"load"}),
+    "Off": (view(State.OFFLINE, Reason.DISABLED), True, Tone.CALM, {"on"}),
+    "Empty": (view(State.OFFLINE, Reason.NO_MODEL), True, Tone.CALM, {"edit"}),
+    "Not downloaded": (view(State.OFFLINE, Reason.NOT_DOWNLOADED), True, Tone.CALM, {"load", "pull"}),
+    "Drift": (view(differences=(Difference("ctx_size", 1, 2),)), True, Tone.BUSY, {"restart", "keep"}),
+    "Paused": (view(State.OFFLINE, Reason.EVICTED, kept_out=THRICE), True, Tone.WARN, {"load", "details"}),
+    "Failed": (view(State.ERROR, Reason.LOAD_FAILED), True, Tone.BAD, {"load", "details"}),
+    "Invalid": (view(State.ERROR, Reason.INVALID_CONFIG), True, Tone.BAD, {"edit"}),
+    "Unknown": (view(stale=1008.0), False, Tone.CALM, {"unload"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", STATES)
+def test_word_mark_colour_buttons_and_counts_agree(word: str) -> None:
+    one, answers, tone, acts = STATES[word]
+    shown = cards([one], UP if answers else DOWN)[0]
+    assert (shown.word, shown.tone) == (word, tone)
+    assert {button.act for button in shown.buttons} == acts
+    line = summary([shown], UP if answers else DOWN)
+    assert line.ready == (tone is Tone.GOOD)
+    assert line.needs_you == (("chat",) if tone is Tone.BAD else ())
+    assert (face(one, answers).line == FIRST) == (tone is Tone.BAD)
+    assert (shown.shape in {Shape.DISC, Shape.TARGET}) == (tone is Tone.GOOD)
+    assert (shown.shape is Shape.SPINNER) == (tone is Tone.BUSY and word != "Drift")
+
+
+def test_the_table_above_has_every_word_there_is() -> None:
+    faces = [*BY_STATE.values(), *BY_REASON.values(), *(case.face for case in CASES)]
+    assert {one.word for one in faces} == set(STATES)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_pause_hides_no_reason_for_which_a_slot_would_not_be_tried(reason: Reason) -> None:
+    one = view(State.OFFLINE, reason, kept_out=THRICE)
+    untried = guard("serve", Record("chat", State.OFFLINE, reason)) is not None or reason is Reason.NOT_DOWNLOADED
+    assert (face(one).word == "Paused") != untried
+
+
+def test_what_goes_on_or_is_to_come_has_its_time() -> None:
+    paused, loading = STATES["Paused"][0], STATES["Loading"][0]
+    for one, answers, words, at in (
+        (paused, True, "Next try in", 2000),
+        (loading, True, "For", 1000),
+        (STATES["Unknown"][0], False, "No word from Lemonade since", 1005),
+    ):
+        shown = cards([one], UP if answers else DOWN)[0]
+        assert shown.tail is not None
+        assert (shown.tail.words, shown.tail_at) == (words, at)
+    assert cards([paused], UP)[0].sentence == "3 loads failed"
+    assert cards([STATES["Waiting"][0]], UP)[0].sentence == "waiting for Lemonade to finish loading big"
 
 
 def test_an_evicted_slot_can_be_pinned_at_once_unless_it_is() -> None:

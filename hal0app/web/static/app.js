@@ -9,6 +9,7 @@
   let heard = true; // something came on the present connection
   let connection = null;
   let paused = false;
+  let ahead = 0; // this browser's clock against the server's, ms
 
   // -- how fresh the page is
 
@@ -30,7 +31,8 @@
   live.addEventListener("beat", (event) => {
     heard = true;
     fresh("live");
-    const boot = JSON.parse(event.detail.data).boot;
+    const { boot, t } = JSON.parse(event.detail.data);
+    ahead = Date.now() - t;
     if (boot !== document.body.dataset.boot) location.reload();
   });
   live.addEventListener("polling", () => fresh("polling"));
@@ -83,11 +85,22 @@
     return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
   }
 
+  // how long something goes on, or how long until it is tried again
+  setInterval(() => {
+    if (document.hidden || paused) return;
+    for (const time of document.querySelectorAll("time[data-count]")) {
+      const passed = Math.round((Date.now() - ahead - new Date(time.dateTime)) / 1000);
+      const whole = Math.max(time.dataset.count === "up" ? passed : -passed, 0);
+      const text = `${Math.floor(whole / 60)}:${two(whole % 60)}`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }, 1000);
+
   const title = document.title;
   const icon = document.getElementById("icon");
 
   function polish() {
-    for (const time of document.querySelectorAll("time[datetime]")) {
+    for (const time of document.querySelectorAll("time[datetime]:not([data-count])")) {
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
