@@ -198,7 +198,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     api_errors.init_app(app)
     recording.init_app(app)
     admin = Admin(hal0.settings.auth.mode == "open", admin_key(environment))
-    security.init_app(app, hal0.settings.server.allowed_hosts, admin)
+    security.init_app(app, security.rules(hal0.settings.server.allowed_hosts, admin))
     slot_ports.init_app(app)
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):

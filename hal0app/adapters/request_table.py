@@ -5,14 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from hal0app.core.request_record import Filters, RequestRecord, Summary
 
 BUSY_TIMEOUT_S = 2.0
-COLUMNS = tuple(one.name for one in fields(RequestRecord) if one.name != "seq")
-INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"  # noqa: S608
+COLUMNS = tuple(one.name for one in fields(RequestRecord) if one.name != "seq")  # `ts` is the first
+INTO = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - fixed names
+ROW = f"({', '.join('?' * len(COLUMNS))})"
+# Many rows a statement: each execution gives Python's lock away and gets it back, against the loop that serves.
+ROWS = 40  # 840 values; some SQLites take 999
 CLAUSES = {
     "slot": "slot = :slot",
     "model": "model = :model",
@@ -53,6 +58,7 @@ LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, speed, NULL)) A
     FROM speeds GROUP BY key) USING (key)
 GROUP BY key
 """
+_rest = attrgetter(*COLUMNS[1:])
 Offload = Callable[[Callable[[], Any]], Any]
 
 
@@ -112,7 +118,9 @@ class RequestTable:
             db = self._db()
             db.execute("BEGIN IMMEDIATE")
             try:
-                db.executemany(INSERT, map(_values, records))
+                for first in range(0, len(records), ROWS):
+                    some = [_values(one) for one in records[first : first + ROWS]]
+                    db.execute(INTO + ", ".join([ROW] * len(some)), list(chain.from_iterable(some)))
                 newest = db.execute("SELECT max(seq) FROM request").fetchone()[0] or 0
                 db.execute("DELETE FROM request WHERE seq <= ?", (newest - self._keep,))
                 db.execute("COMMIT")
@@ -138,8 +146,8 @@ class RequestTable:
         return {row.pop("key"): Summary(**row) for row in rows}
 
 
-def _values(record: RequestRecord) -> dict[str, Any]:
-    return {**record.__dict__, "ts": round(record.ts * 1000)}
+def _values(record: RequestRecord) -> list[Any]:
+    return [round(record.ts * 1000), *_rest(record)]
 
 
 def _record(row: sqlite3.Row) -> RequestRecord:

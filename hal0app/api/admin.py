@@ -10,9 +10,10 @@ import hmac
 import ipaddress
 from dataclasses import dataclass
 
-from flask import Request
+from werkzeug.datastructures import Authorization
 
 from hal0app import errors
+from hal0app.api.incoming import Incoming
 
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 INFERENCE = ("/v1/", "/api/v1/")
@@ -25,7 +26,7 @@ class Admin:
     open: bool = False
     key: str | None = None
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Incoming) -> None:
         """Raise `auth.key_required` unless the sender of this change may make it."""
         if self.open or request.path.startswith(INFERENCE) or is_local(request) or self._knows_key(request):
             return
@@ -35,15 +36,15 @@ class Admin:
             message = "changes from other machines need the admin key: Authorization: Bearer KEY"
         raise errors.error("auth.key_required", message)
 
-    def _knows_key(self, request: Request) -> bool:
-        given = request.authorization
+    def _knows_key(self, request: Incoming) -> bool:
+        given = Authorization.from_header(request.headers.get("Authorization"))
         if given is None or self.key is None:
             return False
         offered = given.token if given.type == "bearer" else given.password
         return hmac.compare_digest((offered or "").encode(), self.key.encode())
 
 
-def is_local(request: Request) -> bool:
+def is_local(request: Incoming) -> bool:
     """Whether a program of this machine sent this by itself."""
     if any(name in request.headers for name in FORWARDED):
         return False

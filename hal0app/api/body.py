@@ -11,6 +11,7 @@ from flask import Request
 
 from hal0app import errors
 from hal0app.api.context import hal0
+from hal0app.api.incoming import Incoming
 from hal0app.api.upload import BREATH_BYTES, PIECE, patience
 from hal0app.core import json_body
 from hal0app.core.json_body import JsonBody, NotJson
@@ -22,7 +23,7 @@ MODEL_BYTES = 4096
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     """The body and the JSON object in it, parsed. Raises `request.too_large`, `request.invalid_json`."""
-    raw = bounded(request, limit)
+    raw = bounded(request, limit, request.environ.get("gunicorn.socket"), hal0().settings.dispatch.upload_idle_s)
     try:
         payload = json.loads(raw)
     except (ValueError, RecursionError) as problem:
@@ -33,9 +34,9 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     return raw, payload
 
 
-def json_fields(request: Request, limit: int) -> JsonBody:
+def json_fields(request: Incoming, limit: int, peer: Any, idle_s: float) -> JsonBody:
     """The JSON object in the body, its values not parsed. Raises `request.too_large`, `request.invalid_json`."""
-    raw = bounded(request, limit)
+    raw = bounded(request, limit, peer, idle_s)
     if len(raw) >= BREATH_BYTES:
         time.sleep(0)
     try:
@@ -44,23 +45,29 @@ def json_fields(request: Request, limit: int) -> JsonBody:
         raise errors.error("request.invalid_json", str(problem)) from None
 
 
-def bounded(request: Request, limit: int) -> bytes:
-    """The body. Raises `request.too_large` beyond `limit` bytes, `request.timeout` when it does not come."""
-    too_large = errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
+def bounded(request: Incoming, limit: int, peer: Any, idle_s: float) -> bytes:
+    """The body, read over the socket `peer`.
+
+    Raises `request.too_large` beyond `limit` bytes, `request.timeout` when nothing of it comes for `idle_s` seconds.
+    """
     read: list[bytes] = []
     size = 0
-    with patience(request.environ.get("gunicorn.socket"), request.stream, hal0().settings.dispatch.upload_idle_s):
+    with patience(peer, request.stream, idle_s):
         if (request.content_length or 0) > limit:
-            raise too_large
+            raise _too_large(limit)
         for piece in _pieces(request):
             read.append(piece)
             size += len(piece)
             if size > limit:
-                raise too_large
+                raise _too_large(limit)
     return read[0] if len(read) == 1 else b"".join(read)
 
 
-def _pieces(request: Request) -> Iterator[bytes]:
+def _too_large(limit: int) -> errors.Hal0Error:
+    return errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
+
+
+def _pieces(request: Incoming) -> Iterator[bytes]:
     """The body as it comes, with a breath for everybody else now and then."""
     taken = 0
     while piece := request.stream.read(PIECE):
@@ -71,12 +78,12 @@ def _pieces(request: Request) -> Iterator[bytes]:
             time.sleep(0)
 
 
-def is_form(request: Request) -> bool:
+def is_form(request: Incoming) -> bool:
     """Whether the body is an upload."""
     return request.mimetype == "multipart/form-data"
 
 
-def form(request: Request, rest: Iterator[bytes], limit: int) -> Upload:
+def form(request: Incoming, rest: Iterator[bytes], limit: int) -> Upload:
     """The form whose body comes as `rest`, read as far as its field `model`.
 
     Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes.

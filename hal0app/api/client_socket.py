@@ -16,24 +16,23 @@ STALL_S = 120.0
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n"
 )
-IN_ENVIRON = "hal0.client"
 
 
 class ClientSocket:
-    """One client during one request; without gunicorn's socket (tests, other servers) nobody ever leaves.
+    """One client during one request; without a `socket` (tests, other servers) nobody ever leaves.
 
-    `stall_s`: a client that takes nothing of what is sent to it for so long counts as gone. `uploading`: its body is
-    still being read. `id_` is the request's, for a head that goes out before its answer is known. A method may be
-    called from any greenlet and none blocks.
+    `modern`: it speaks HTTP/1.1. `closes`: its connection ends with this request. `stall_s`: a client that takes
+    nothing of what is sent to it for so long counts as gone. `uploading`: its body is still being read. `id` is the
+    request's. A method may be called from any greenlet and none blocks.
     """
 
-    def __init__(self, environ: dict[str, Any], stall_s: float = STALL_S, id_: str = "") -> None:
-        self.socket: Any = environ.get("gunicorn.socket")
-        self._head = STREAM_HEAD + (f"X-Request-Id: {id_}\r\n".encode() if id_ else b"") + b"\r\n"
-        self.stall_s = stall_s
+    def __init__(
+        self, socket: Any, modern: bool = True, closes: bool = False, stall_s: float = STALL_S, id_: str = ""
+    ) -> None:
+        self.socket, self.modern, self.closes = socket, modern, closes
+        self.stall_s, self.id = stall_s, id_
         self.begun = False
         self.gone = False
-        self._environ = environ
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._watch: Watch | None = None
         self._uploading = False
@@ -85,13 +84,13 @@ class ClientSocket:
 
         A client of HTTP/1.0 is told nothing: it could not tell chunks from text.
         """
-        if self.socket is None or self.gone or self._environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+        if self.socket is None or self.gone or not self.modern:
             return
         comment = chunk(sse.comment(text))
         if not self.begun:
             self.begun = True
-            self._environ[IN_ENVIRON] = self
-            comment = self._head + comment
+            told = f"X-Request-Id: {self.id}\r\n".encode() if self.id else b""
+            comment = STREAM_HEAD + told + b"\r\n" + comment
         elif self._unsent:
             comment = b""  # it reads slowly enough without more to read
         self._send(comment)
@@ -125,9 +124,3 @@ class ClientSocket:
         """What of the signs of life has not been taken yet; whoever sends next sends it first."""
         unsent, self._unsent = self._unsent, b""
         return unsent
-
-
-def begun(environ: dict[str, Any]) -> ClientSocket | None:
-    """The client of this request if its answer has begun with signs of life."""
-    found: ClientSocket | None = environ.get(IN_ENVIRON)
-    return found

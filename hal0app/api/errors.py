@@ -1,19 +1,15 @@
-"""Errors as HTTP answers: the endpoint's dialect on `/v1`, OpenAI's shape with `details` everywhere else."""
+"""Every exception of a view becomes an answer."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from hal0app import errors
-from hal0app.api.client_socket import begun
-from hal0app.api.relay import LastEvent
-from hal0app.core import stream_error
-from hal0app.core.dialect import Dialect, error_body
-from hal0app.core.endpoints import dialect, within
+from hal0app.api.error_answer import error_answer, error_event
+from hal0app.api.relayed import LastEvent, begun
 from hal0app.errors import Hal0Error
 
 log = logging.getLogger(__name__)
@@ -26,14 +22,6 @@ OF_FLASK = {
 }
 
 
-def body(error: Hal0Error, path: str) -> dict[str, Any]:
-    """The error object as a client of `path` sees it."""
-    told = error_body(dialect(path), error.status, error.message, error.code, error.param)
-    if within(path) is None:
-        told["error"]["details"] = error.details
-    return told
-
-
 def respond(error: Hal0Error) -> Response:
     """The answer for `error`; an event of the stream when the client has been sent signs of life.
 
@@ -42,17 +30,15 @@ def respond(error: Hal0Error) -> Response:
     g.error_code = error.code
     client = begun(request.environ)
     if client is not None:
-        told = error_body(Dialect.OPENAI, error.status, error.message, error.code, error.param)["error"]
-        return LastEvent(client, stream_error.event(within(request.path) or "", told))
-    response = jsonify(body(error, request.path))
-    response.status_code = error.status
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    if error.details.get("allow"):
-        response.headers["Allow"] = error.details["allow"]
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = 'Basic realm="hal0, admin key as the password"'
-    return response
+        return LastEvent(client, error_event(error, request.path))
+    told = error_answer(error, request.path)
+    return Response(told.body, told.status, told.headers)
+
+
+def unexpected(method: str, path: str, problem: Exception) -> Hal0Error:
+    """What a client is told of a fault of ours, which is logged."""
+    log.error("%s %s failed unexpectedly", method, path, exc_info=problem)
+    return errors.error("system.internal", "an unexpected fault in hal0; its log has the trace")
 
 
 def _of_flask(problem: HTTPException) -> Response:
@@ -62,8 +48,7 @@ def _of_flask(problem: HTTPException) -> Response:
 
 
 def _unexpected(problem: Exception) -> Response:
-    log.error("%s %s failed unexpectedly", request.method, request.path, exc_info=problem)
-    return respond(errors.error("system.internal", "an unexpected fault in hal0; its log has the trace"))
+    return respond(unexpected(request.method, request.path, problem))
 
 
 def init_app(app: Flask) -> None:

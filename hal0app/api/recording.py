@@ -1,22 +1,72 @@
 """Every inference request under `/v1` gets a record, and every answer of the API an id.
 
-`g.request` is the record under way. Who relays an answer hands it to `follow`; every other answer ends its record here.
+In Flask `g.request` is the record under way. An answer that is relayed ends its record by itself; every other one is
+ended here.
 """
 
 from __future__ import annotations
 
 from flask import Flask, Response, g, request
 
-from hal0app.api.context import agent, hal0
+from hal0app.api import incoming
+from hal0app.api.context import hal0
+from hal0app.api.incoming import Incoming
+from hal0app.core.endpoints import within
 from hal0app.core.request_record import endpoint_name, is_request_id
 from hal0app.errors import CODES
 from hal0app.services.answer import Answer
+from hal0app.services.hal0 import Hal0
 from hal0app.services.requests import Request, new_id
 
 ID = "X-Request-Id"
-PREFIXES = ("/v1/", "/api/v1/")
 ANSWERED_WITH_ID = ("/v1/", "/api/")
 RECORDED = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def id_of(asked: Incoming) -> str:
+    """The id that the client gave its request, else a new one."""
+    given = asked.headers.get(ID)
+    return given if given and is_request_id(given) else new_id()
+
+
+def begin(hal0: Hal0, asked: Incoming, id_: str) -> Request | None:
+    """The record of a request, where it gets one."""
+    inside = within(asked.path)
+    if inside is None or asked.method not in RECORDED:
+        return None
+    return hal0.requests.begin(endpoint_name(inside), asked.remote_addr or "", incoming.agent(asked), id_)
+
+
+def asks_for(hal0: Hal0, record: Request | None, model: object) -> None:
+    """The record is of a request that names this model, or slot."""
+    if record is not None and isinstance(model, str):
+        name = model.removeprefix("hal0/")
+        known = hal0.observer.snapshot.slot(name) is not None
+        record.asks_for(model, name if known else "")
+
+
+def followed(answer: Answer, id_: str, record: Request | None) -> Answer:
+    """The answer with the request's id; the record sees it pass and ends with it."""
+    try:
+        answer.headers = [*(pair for pair in answer.headers if pair[0].lower() != "x-request-id"), (ID, id_)]
+        if record is not None:
+            answer.tap = record.answered(answer.status, answer.streams, answer.trip)
+            answer.on_end = record.ended
+    except BaseException:
+        answer.close()
+        raise
+    return answer
+
+
+def refuse(record: Request | None, status: int, code: str | None) -> None:
+    """hal0's own answer ends the record, unless an upstream's has begun, whose relay does."""
+    if record is not None and not record.begun:
+        record.refused(CODES[code].status if code else status, code)
+
+
+def abandon(record: Request | None) -> None:
+    """Whatever went wrong on the way, nothing stays open; a record that has ended takes no second end."""
+    refuse(record, 500, "system.internal")
 
 
 def init_app(app: Flask) -> None:
@@ -27,54 +77,23 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    if not request.path.startswith(ANSWERED_WITH_ID):
-        return
-    given = request.headers.get(ID, "")
-    g.request_id = given if is_request_id(given) else new_id()
-    prefix = next((one for one in PREFIXES if request.path.startswith(one)), None)
-    if prefix is not None and request.method in RECORDED:
-        endpoint = endpoint_name(request.path.removeprefix(prefix))
-        g.request = hal0().requests.begin(endpoint, request.remote_addr or "", agent(), g.request_id)
+    if request.path.startswith(ANSWERED_WITH_ID):
+        g.request_id = id_of(request)
+        g.request = begin(hal0(), request, g.request_id)
 
 
-def _current() -> Request | None:
+def under_way() -> Request | None:
+    """The record of Flask's request, where it has one."""
     found: Request | None = g.get("request")
     return found
-
-
-def asks_for(model: object) -> None:
-    """The record under way is of a request that names this model, or slot."""
-    under_way = _current()
-    if under_way is not None and isinstance(model, str):
-        name = model.removeprefix("hal0/")
-        known = hal0().observer.snapshot.slot(name) is not None
-        under_way.asks_for(model, name if known else "")
-
-
-def follow(answer: Answer) -> None:
-    """Let the record under way see the answer pass, and end with it."""
-    answer.headers = [
-        *((name, value) for name, value in answer.headers if name.lower() != ID.lower()),
-        (ID, g.request_id),
-    ]
-    under_way = _current()
-    if under_way is not None:
-        answer.tap = under_way.answered(answer.status, answer.streams, answer.trip)
-        answer.on_end = under_way.ended
 
 
 def _answered(response: Response) -> Response:
     if "request_id" in g:
         response.headers[ID] = g.request_id
-    under_way = _current()
-    if under_way is not None and not under_way.begun:
-        code = g.get("error_code")
-        under_way.refused(CODES[code].status if code else response.status_code, code)
+    refuse(under_way(), response.status_code, g.get("error_code"))
     return response
 
 
 def _over(problem: BaseException | None) -> None:
-    """Whatever went wrong on the way, nothing stays open; a record that has ended takes no second end."""
-    under_way = _current()
-    if under_way is not None and not under_way.begun:
-        under_way.refused(500, "system.internal")
+    abandon(under_way())

@@ -1,4 +1,4 @@
-"""Answers on their way to the client: over gunicorn's own socket where it is there, else as WSGI iterates them."""
+"""Answers on their way to the client over its own socket."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Any, cast
+from functools import lru_cache
+from typing import cast
 
-from flask import Response
-from gunicorn.workers.base_async import ALREADY_HANDLED
+from werkzeug.http import HTTP_STATUS_CODES
 
 from hal0app.api.client_socket import ClientSocket
+from hal0app.api.incoming import Incoming
 from hal0app.api.relay_pump import Pump
 from hal0app.core import client_head, stream_error
 from hal0app.core.downstream import Form, form, form_after_heartbeats
 from hal0app.core.ending import Ending
 from hal0app.core.framing import LAST_CHUNK, chunk
-from hal0app.core.response_head import BODILESS
+from hal0app.core.headers import Headers
 from hal0app.services.answer import Answer
 from hal0app.services.ports import RawReply
 
@@ -31,65 +31,40 @@ LINGER_S = 2.0
 LINGER_BYTES = 1 << 20
 
 
-class _Body:
-    """The answer as WSGI iterates it; closing it, begun or not, gives everything back."""
+class Relay:
+    """A committed answer, with the `headers` it is to have."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer, self._body = answer, iter(answer)
+    def __init__(self, answer: Answer, headers: Headers, client: ClientSocket, request: Incoming) -> None:
+        self._answer, self._headers, self._client, self._request = answer, headers, client, request
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._body)
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-class Relayed(Response):
-    """A committed answer."""
-
-    def __init__(self, answer: Answer, client: ClientSocket) -> None:
-        super().__init__(cast(Iterable[bytes], _Body(answer)), status=answer.status, direct_passthrough=True)
-        self.headers.clear()
-        self.headers.extend(answer.headers)
-        self._answer, self._client = answer, client
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Relay it, and tell gunicorn that it is handled. StopIteration makes gunicorn close the connection."""
-        if self._client.socket is None:
-            if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
-                self._answer.finish(Ending.COMPLETE)  # WSGI does not iterate it
-            return super().__call__(environ, start_response)
+    def run(self) -> bool:
+        """Send all of it; whether the connection can be used again. Only what ends greenlets is raised."""
         started = time.monotonic()
         try:
-            ending, stays = self._relay(environ)
-        except Exception as problem:
+            ending, stays = self._relay()
+        except Exception:
             self._answer.close()
-            log.exception("the relay of %s failed unexpectedly", environ["PATH_INFO"])
-            raise StopIteration from problem  # gunicorn would write a head of its own into the answer
+            log.exception("the relay of %s failed unexpectedly", self._request.path)
+            return False
         except BaseException:
             self._answer.close()
             raise
         self._answer.finish(ending)
-        _log(environ, self._answer, ending, time.monotonic() - started)
-        if not stays:
-            raise StopIteration
-        return ALREADY_HANDLED
+        self._log(ending, time.monotonic() - started)
+        return stays
 
-    def _relay(self, environ: dict[str, Any]) -> tuple[Ending, bool]:
-        """Send all of it; how that ended, and whether the connection can be used again."""
+    def _relay(self) -> tuple[Ending, bool]:
+        """Send it; how that ended, and whether the connection can be used again."""
         client, answer = self._client, self._answer
-        closing = client_head.closes(environ) or client.uploading
+        closing = client.closes or client.uploading
         if client.begun and not 200 <= answer.status < 300:
             error = stream_error.of_upstream(answer.status, answer.head)
             told = last_event(client, stream_error.event(answer.endpoint, error))
             return (Ending.COMPLETE if told else Ending.CLIENT_GONE), told and not closing
         if answer.in_memory:
-            return self._send_whole(environ, closing)
+            return self._send_whole(closing)
         reply = cast(RawReply, answer.reply)
-        shape, lead = self._shape(environ, reply, closing)
+        shape, lead = self._shape(reply, closing)
         pump = Pump(answer, reply, client, shape)
         ending = pump.run(lead)
         if not pump.intact and (ending is Ending.CLIENT_STALLED or not shape.delimited):
@@ -98,61 +73,65 @@ class Relayed(Response):
             _let_it_read(client.socket)
         return ending, pump.intact and shape.delimited and not closing
 
-    def _shape(self, environ: dict[str, Any], reply: RawReply, closing: bool) -> tuple[Form, bytes]:
+    def _shape(self, reply: RawReply, closing: bool) -> tuple[Form, bytes]:
         """The form of the body, and what is sent before it."""
         client = self._client
         if client.begun:
             return form_after_heartbeats(reply.framing), client.take_unsent()
-        modern = environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-        shape = form(reply.framing, chunks=modern)
+        shape = form(reply.framing, chunks=client.modern)
+        headers = self._headers
+        if self._answer.status == 204:
+            headers = [pair for pair in headers if pair[0].lower() != "content-length"]
         if shape.chunked:
-            self.headers["Transfer-Encoding"] = "chunked"
-        if self.status_code == 204:
-            self.headers.pop("Content-Length", None)
-        return shape, self._head(environ, closing or not shape.delimited)
+            headers = [*headers, ("Transfer-Encoding", "chunked")]
+        return shape, head(self._answer.status, headers, client, closing or not shape.delimited)
 
-    def _send_whole(self, environ: dict[str, Any], closing: bool) -> tuple[Ending, bool]:
+    def _send_whole(self, closing: bool) -> tuple[Ending, bool]:
         """Send a body that is in memory; how that ended, and whether the connection can be used again."""
         client, answer = self._client, self._answer
         answer.reply.to_tap(answer.tap)
-        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.head
+        body = b"" if self._request.method == "HEAD" else answer.head
         answer.sent = len(body)
-        if not _sent(client, self._head(environ, closing) + body):
+        if not sent(client, head(answer.status, self._headers, client, closing) + body):
             return Ending.CLIENT_GONE, False
         if client.uploading:
             _let_it_read(client.socket)
         return Ending.COMPLETE, not closing
 
-    def _head(self, environ: dict[str, Any], closes: bool) -> bytes:
-        """The head as it is sent; `closes`: the connection ends with this answer."""
-        if closes:
-            self.headers["Connection"] = "close"
-        elif environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
-            self.headers["Connection"] = "keep-alive"
-        self.headers["Date"] = formatdate(usegmt=True)
-        return client_head.write(self.status, self.headers)
+    def _log(self, ending: Ending, seconds: float) -> None:
+        if log.isEnabledFor(logging.INFO):
+            request, answer = self._request, self._answer
+            line = f"{request.remote_addr or '-'} {request.method} {request.path}"
+            log.info("%s %d %d bytes %.3f s %s", line, answer.status, answer.sent, seconds, ending)
 
 
-class LastEvent(Response):
-    """An error for a client whose answer has begun with signs of life: one event, and no more."""
+def head(status: int, headers: Headers, client: ClientSocket, closes: bool) -> bytes:
+    """The head of an answer as it is sent; `closes`: the connection ends with this answer."""
+    ours = [("Date", _date(int(time.time())))]
+    if closes:
+        ours.append(("Connection", "close"))
+    elif not client.modern:
+        ours.append(("Connection", "keep-alive"))
+    return client_head.write(_status(status), headers + ours)
 
-    def __init__(self, client: ClientSocket, event: bytes) -> None:
-        super().__init__(event, mimetype="text/event-stream")
-        self._client, self._event = client, event
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if not last_event(self._client, self._event) or client_head.closes(environ):
-            raise StopIteration
-        return ALREADY_HANDLED
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+@lru_cache(maxsize=128)
+def _status(number: int) -> str:
+    return f"{number} {HTTP_STATUS_CODES.get(number, 'Unknown').upper()}"
 
 
 def last_event(client: ClientSocket, event: bytes) -> bool:
     """End a begun answer with `event`; whether the client took it."""
-    return _sent(client, client.take_unsent() + chunk(event) + LAST_CHUNK)
+    return sent(client, client.take_unsent() + chunk(event) + LAST_CHUNK)
 
 
-def _sent(client: ClientSocket, data: bytes) -> bool:
-    """Whether the client took all of it."""
+def sent(client: ClientSocket, data: bytes) -> bool:
+    """Send all of `data`; whether the client took it."""
     if client.gone:
         return False
     client.socket.settimeout(client.stall_s)
@@ -176,9 +155,3 @@ def _let_it_read(peer: socket.socket) -> None:
             if not read:
                 break
             left -= read
-
-
-def _log(environ: dict[str, Any], answer: Answer, ending: Ending, seconds: float) -> None:
-    if log.isEnabledFor(logging.INFO):
-        line = f"{environ.get('REMOTE_ADDR', '-')} {environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
-        log.info("%s %d %d bytes %.3f s %s", line, answer.status, answer.sent, seconds, ending)

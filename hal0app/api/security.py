@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 
 from hal0app import errors
 from hal0app.api.admin import Admin
+from hal0app.api.incoming import Incoming
+from hal0app.core.headers import Headers
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_SUFFIXES = ("localhost", "local", "lan", "internal", "home.arpa")
@@ -30,16 +34,41 @@ HEADERS = {
 }
 
 
-def init_app(app: Flask, allowed_hosts: tuple[str, ...], admin: Admin) -> None:
+_PROTECTING = [(name.lower(), (name, value)) for name, value in HEADERS.items()]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who may send what: the names that Host may have, and the right to change something."""
+
+    known: frozenset[str]
+    admin: Admin
+
+    def check(self, request: Incoming) -> None:
+        """Raise `host.not_allowed`, `request.forbidden_origin`, `auth.key_required`."""
+        check_host(request.headers.get("Host", ""), self.known)
+        if request.method not in SAFE:
+            check_origin(request)
+            self.admin.check(request)
+
+
+def rules(allowed_hosts: tuple[str, ...], admin: Admin) -> Rules:
+    """The rules of this machine."""
+    return Rules(frozenset({socket.gethostname().split(".")[0].lower(), *map(str.lower, allowed_hosts)}), admin)
+
+
+def protected(headers: Headers) -> Headers:
+    """The headers of an answer with the security headers that it lacks."""
+    there = {name.lower() for name, _ in headers}
+    return headers + [pair for name, pair in _PROTECTING if name not in there]
+
+
+def init_app(app: Flask, rules: Rules) -> None:
     """Check every request and put the security headers on every answer of ours."""
-    known = frozenset({socket.gethostname().split(".")[0].lower(), *(host.lower() for host in allowed_hosts)})
 
     @app.before_request
     def check() -> None:
-        check_host(request.headers.get("Host", ""), known)
-        if request.method not in SAFE:
-            check_origin(request)
-            admin.check(request)
+        rules.check(request)
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -50,14 +79,25 @@ def init_app(app: Flask, allowed_hosts: tuple[str, ...], admin: Admin) -> None:
 
 def check_host(host: str, known: frozenset[str]) -> None:
     """Raise `host.not_allowed` unless `host` is an IP address, a local name, this machine or listed."""
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
-    except ValueError:
-        name = ""
-    if name in known or _is_address(name) or any(_below(name, suffix) for suffix in LOCAL_SUFFIXES):
+    if _is_ours(host, known):
         return
-    message = f"hal0 does not answer for the host '{name[:100]}'. Add it to allowed_hosts in [server] of hal0.toml"
+    name = _name(host)[:100]
+    message = f"hal0 does not answer for the host '{name}'. Add it to allowed_hosts in [server] of hal0.toml"
     raise errors.error("host.not_allowed", message)
+
+
+@lru_cache(maxsize=256)
+def _is_ours(host: str, known: frozenset[str]) -> bool:
+    name = _name(host)
+    return name in known or _is_address(name) or any(_below(name, suffix) for suffix in LOCAL_SUFFIXES)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, empty when there is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
 
 
 def _is_address(name: str) -> bool:
@@ -72,7 +112,7 @@ def _below(name: str, suffix: str) -> bool:
     return name == suffix or name.endswith(f".{suffix}")
 
 
-def check_origin(request: Request) -> None:
+def check_origin(request: Incoming) -> None:
     """Raise `request.forbidden_origin` when a browser says that another site's page sends this.
 
     Programs send neither header. A form of a page sends Origin, and a form cannot send application/json.

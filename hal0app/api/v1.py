@@ -9,20 +9,17 @@ from urllib.parse import quote
 from flask import Blueprint, Response, g, jsonify, request
 
 from hal0app import errors
-from hal0app.api import slot_ports
-from hal0app.api.body import form, is_form, json_fields
+from hal0app.api import inference, slot_ports
 from hal0app.api.client_socket import ClientSocket
-from hal0app.api.context import client, hal0, priority
-from hal0app.api.recording import asks_for, follow
-from hal0app.api.relay import Relayed
+from hal0app.api.context import hal0
+from hal0app.api.recording import followed, under_way
+from hal0app.api.relayed import Relayed, client_of
 from hal0app.api.upload import upload
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, methods
-from hal0app.core.json_body import JsonBody
 from hal0app.core.model import Model
 from hal0app.services.answer import Answer
 from hal0app.services.dispatch import Ask
 from hal0app.services.slots import SlotView
-from hal0app.services.upload import Upload
 
 bp = Blueprint("v1", __name__)
 
@@ -34,7 +31,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 @bp.get("/api/v1/models")
 def models() -> Response:
     """Slots first (that of the port before all), then what lemond has downloaded."""
-    first = slot_ports.slot()
+    first = _slot()
     views = sorted(hal0().slots.all(), key=lambda view: view.slot.name != first)
     rows = [_slot_row(view) for view in views if view.config is not None and view.config.enabled]
     rows += [_model_row(model) for model in hal0().catalogue.models()]
@@ -45,7 +42,7 @@ def models() -> Response:
 @bp.get("/api/v1/models/<path:name>")
 def model(name: str) -> Response:
     """One slot by name or alias, or one model by id as lemond has it."""
-    slot_ports.slot()
+    _slot()
     views = {view.slot.name: view for view in hal0().slots.all() if view.config is not None}
     meant = hal0().settings.alias.get(name, name)
     view = views.get(name.removeprefix("hal0/")) or views.get(meant.removeprefix("hal0/"))
@@ -86,35 +83,13 @@ def v1(path: str) -> Response:
         code = "request.method_not_allowed" if methods(path) else "request.not_found"
         message = f"{request.method} /v1/{path} is not something hal0 or Lemonade offers"
         raise errors.error(code, message, allow=", ".join(methods(path)))
-    slot_ports.slot()
+    _slot()
     return _forward(quote(request.path, safe=PATH_SIGNS).removeprefix("/api"))
 
 
 def _serve(endpoint: Endpoint) -> Response:
-    line, port_slot = _line(), slot_ports.slot()
-    limit = hal0().settings.server.max_body_mb << 20
-    body: bytes | Upload
-    if endpoint.form or is_form(request):
-        body = form(request, _upload(line), limit)
-        payload: dict[str, Any] = {"model": body.model}
-        asks_for(body.model)
-    else:
-        told = json_fields(request, limit)
-        body, payload = told.raw, told.scalars()
-        asks_for(payload.get("model"))
-        _complete(endpoint, told)
-    headers = list(request.headers.items())
-    who, urgency = client(), priority()
-    ask = Ask("POST", endpoint.path, headers, body, payload, port_slot=port_slot, client=who, priority=urgency)
-    return _respond(hal0().dispatch.serve(endpoint, ask, line), line)
-
-
-def _complete(endpoint: Endpoint, body: JsonBody) -> None:
-    if not body.is_name("model"):
-        raise errors.error("request.invalid_field", "'model' must be a string", param="model")
-    for name in endpoint.required:
-        if body.lacks(name):
-            raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
+    line = _line()
+    return _respond(inference.serve(hal0(), endpoint, request, line, under_way()), line)
 
 
 def _forward(path: str) -> Response:
@@ -122,7 +97,7 @@ def _forward(path: str) -> Response:
     sized, line = request.content_length, _line()
     body = _upload(line) if sized or request.headers.get("Transfer-Encoding") else None
     ask = Ask(request.method, path + query, list(request.headers.items()), body, length=sized)
-    return _respond(hal0().dispatch.forward(ask, line), line)
+    return _respond(followed(hal0().dispatch.forward(ask, line), line.id, under_way()), line)
 
 
 def _upload(line: ClientSocket) -> Iterator[bytes]:
@@ -131,13 +106,17 @@ def _upload(line: ClientSocket) -> Iterator[bytes]:
 
 def _line() -> ClientSocket:
     """The connection to the client of this request."""
-    return ClientSocket(request.environ, hal0().settings.dispatch.stall_s, g.request_id)
+    return client_of(request, hal0().settings.dispatch.stall_s, g.request_id)
+
+
+def _slot() -> str | None:
+    """The slot whose port this request came in on."""
+    return slot_ports.slot(hal0(), request.environ.get("gunicorn.socket"))
 
 
 def _respond(answer: Answer, line: ClientSocket) -> Response:
     try:
-        follow(answer)
-        return Relayed(answer, line)
+        return Relayed(answer, line, request)
     except BaseException:
         answer.close()
         raise

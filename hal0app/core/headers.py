@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 Headers = list[tuple[str, str]]
 
@@ -20,11 +21,7 @@ NOT_DOWNWARDS = HOP_BY_HOP | {"server", "date", "set-cookie"}
 
 def upwards(headers: Iterable[tuple[str, str]]) -> Headers:
     """The client's headers that go to the upstream; the length is set by whoever sends the body."""
-    return [
-        (name, value)
-        for name, value in headers
-        if _crosses(name, NOT_UPWARDS) and not name.lower().startswith("x-forwarded-")
-    ]
+    return [pair for pair in headers if _goes_up(pair[0])]
 
 
 def plain(headers: Headers) -> Headers:
@@ -34,7 +31,17 @@ def plain(headers: Headers) -> Headers:
 
 def downwards(headers: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers that go to the client."""
-    return [(name, value) for name, value in headers if _crosses(name, NOT_DOWNWARDS)]
+    return [pair for pair in headers if _goes_down(pair[0])]
+
+
+@lru_cache(maxsize=1024)
+def _goes_up(name: str) -> bool:
+    return _crosses(name, NOT_UPWARDS) and not name.lower().startswith("x-forwarded-")
+
+
+@lru_cache(maxsize=1024)
+def _goes_down(name: str) -> bool:
+    return _crosses(name, NOT_DOWNWARDS)
 
 
 def _crosses(name: str, barred: frozenset[str] | set[str]) -> bool:

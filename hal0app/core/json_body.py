@@ -50,6 +50,15 @@ class JsonBody:
         small = {name: bytes(memoryview(value)) for name, value in self.fields.items() if _size(value) <= SCALAR_BYTES}
         return {name: msgspec.json.decode(value) for name, value in small.items() if value[:1] not in (b"[", b"{")}
 
+    def renamed(self, model: str) -> bytes:
+        """The object with this `model`; every other value keeps its bytes and its place."""
+        fields = {**self.fields, "model": Raw(msgspec.json.encode(model))}
+        parts: list[bytes | memoryview] = [b"{"]
+        for name, value in fields.items():
+            parts += [msgspec.json.encode(name), b":", memoryview(value), b","]
+        parts[-1] = b"}"
+        return b"".join(parts)
+
     def is_name(self, name: str) -> bool:
         """Whether a field is absent, null or a text."""
         value = self.fields.get(name)
@@ -66,16 +75,6 @@ def read(raw: bytes) -> JsonBody:
         if mended == raw:
             raise
     return JsonBody(mended, _fields(mended))
-
-
-def renamed(raw: bytes, model: str) -> bytes:
-    """The object in `raw` with this `model`; every other value keeps its bytes and its place."""
-    fields = {**_fields(raw), "model": Raw(msgspec.json.encode(model))}
-    parts: list[bytes | memoryview] = [b"{"]
-    for name, value in fields.items():
-        parts += [msgspec.json.encode(name), b":", memoryview(value), b","]
-    parts[-1] = b"}"
-    return b"".join(parts)
 
 
 def _size(value: Raw) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 _LINE = re.compile(r"[A-Z]+ [!-~]+")
 _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*")
+_FIELDS = re.compile(rf"(?:{_FIELD.pattern}\r\n)*")
 
 
 def write(method: str, target: str, host: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -14,10 +15,9 @@ def write(method: str, target: str, host: str, headers: Iterable[tuple[str, str]
     line = f"{method} {target}"
     if _LINE.fullmatch(line) is None:
         raise ValueError(f"{line[:80]!r} cannot be sent")
-    lines = [f"{line} HTTP/1.1", f"Host: {host}"]
-    for name, value in headers:
-        field = f"{name}: {value}"
-        if _FIELD.fullmatch(field) is None:
-            raise ValueError(f"the header {field[:80]!r} cannot be sent")
-        lines.append(field)
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    fields = "".join(lines)
+    if _FIELDS.fullmatch(fields) is None or fields.count("\n") != len(lines):
+        wrong = next(one for one in lines if _FIELD.fullmatch(one[:-2]) is None)
+        raise ValueError(f"the header {wrong[:80]!r} cannot be sent")
+    return f"{line} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode("latin-1")

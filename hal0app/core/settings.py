@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -86,6 +87,7 @@ class SlotPorts(Section, frozen=True, kw_only=True):
         return range(first, last + 1) if self.range != OFF else ()
 
 
+@lru_cache(maxsize=16)
 def _ports(text: str) -> tuple[int, int]:
     """The first and the last port of `8081-8099`; impossible ones for what is no range."""
     if text == OFF:

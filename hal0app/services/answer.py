@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 from urllib.parse import quote
 
 from hal0app.core import headers as http_headers
@@ -19,8 +19,7 @@ from hal0app.services.refusal import Refusal
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Trip:
+class Trip(NamedTuple):
     """Where a request went, for the explain headers."""
 
     slot: str = ""
@@ -32,16 +31,16 @@ class Trip:
     replayed: bool = False
 
     def headers(self) -> Headers:
-        told = {
-            "X-Hal0-Slot": self.slot,
-            "X-Hal0-Model": self.model,
-            "X-Hal0-Route": self.route,
-            "X-Hal0-Path": self.path,
-            "X-Hal0-Queue-Ms": str(self.queue_ms),
-            "X-Hal0-Load-Ms": str(self.load_ms),
-            "X-Hal0-Replayed": "1" if self.replayed else "",
-        }
-        return [(name, value if value.isascii() else quote(value)) for name, value in told.items() if value]
+        told = (
+            ("X-Hal0-Slot", self.slot),
+            ("X-Hal0-Model", self.model),
+            ("X-Hal0-Route", self.route),
+            ("X-Hal0-Path", self.path),
+            ("X-Hal0-Queue-Ms", str(self.queue_ms)),
+            ("X-Hal0-Load-Ms", str(self.load_ms)),
+            ("X-Hal0-Replayed", "1" if self.replayed else ""),
+        )
+        return [pair if pair[1].isascii() else (pair[0], quote(pair[1])) for pair in told if pair[1]]
 
 
 class Answer:

@@ -44,6 +44,10 @@ class Catalogue:
         """The models as last read, without asking."""
         return list(self._models.values())
 
+    def knows(self, name: str) -> bool:
+        """Whether a model of this id is downloaded, as last read."""
+        return name in self._models
+
     def find(self, name: str) -> Model | None:
         """The model of this id, downloaded or not; lemond is asked when it is not on the list. None when unknown.
 

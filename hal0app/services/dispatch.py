@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal0app import errors
-from hal0app.core import backend_error, json_body, npu, npu_route, routing, sse
+from hal0app.core import backend_error, npu, npu_route, routing, sse
 from hal0app.core import headers as http_headers
 from hal0app.core.clock import Clock
 from hal0app.core.dialect import Dialect
@@ -20,6 +20,7 @@ from hal0app.core.endpoints import Endpoint
 from hal0app.core.endpoints import dialect as dialect_of
 from hal0app.core.fair_queue import Caller, Priority
 from hal0app.core.headers import Headers
+from hal0app.core.json_body import JsonBody
 from hal0app.core.openai import answered_by
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
@@ -47,7 +48,7 @@ class Ask:
     method: str
     path: str  # after the host, with the query: what goes to lemond
     headers: Headers
-    body: bytes | Iterable[bytes] | None = None
+    body: JsonBody | bytes | Iterable[bytes] | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
     port_slot: str | None = None  # the slot whose port it came in on: that one serves it, whatever `model` says
@@ -59,10 +60,10 @@ class Ask:
         """Whether a stream of events is asked for."""
         return self.payload.get("stream") is True
 
-    @property
-    def caller(self) -> Caller:
-        """Who waits, if there is a queue."""
-        return Caller(self.client, self.priority)
+
+def nobody(told: str) -> bool:
+    """No model's name in an answer is a stranger's."""
+    return False
 
 
 class ModelGone(Exception):
@@ -153,7 +154,8 @@ class Dispatch:
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
-        caller, queue_s, load_s = replace(ask.caller, streams=ask.streams and endpoint.streams), 0.0, 0.0
+        caller = Caller(ask.client, ask.priority, streams=ask.streams and endpoint.streams)
+        queue_s = load_s = 0.0
         until = self._clock().tick + wait_s
         for replayed in (False, True):
             try:
@@ -246,19 +248,19 @@ class Dispatch:
                 f"/v1/{endpoint.path}",
                 want.shadow.model or model,
             )
-            trip = replace(trip, path="direct")
+            trip = trip._replace(path="direct")
         elif want.slot is None or want.slot.path == "lemond" or not direct:
             base, path = self._lemonade_url, f"/v1/{endpoint.path}"
         else:
             base, path = resident.backend_url, f"/{endpoint.path}"
-            trip = replace(trip, path="direct")
+            trip = trip._replace(path="direct")
         sent = http_headers.plain(http_headers.upwards(ask.headers))
         body, length = _body(ask, model)
         if length is not None and not isinstance(body, bytes):
             sent.append(("Content-Length", str(length)))
         call = self._upstream.call(base, ask.method, path, sent, body)
         try:
-            return self._commit(call, client, trip, endpoint.dialect, others=self._others(want))
+            return self._commit(call, client, trip, endpoint.dialect, stranger=self._stranger(want))
         except Unreached as problem:
             if trip.path == "direct":
                 raise ModelGone(str(problem)) from problem
@@ -266,16 +268,17 @@ class Dispatch:
         except ModelGone as gone:
             raise ModelGone(gone.proof if trip.path == "direct" else None) from gone
 
-    def _others(self, want: Want) -> frozenset[str]:
-        """The models whose name in an answer tells that their server has taken over the address of the wanted one."""
+    def _stranger(self, want: Want) -> Callable[[str], bool]:
+        """Whether a model's name in an answer tells that its server has taken over the address of the wanted one."""
         if want.shadow is not None:
-            return frozenset()
-        return frozenset(one.id for one in self._catalogue.known()) - {want.model}
+            return nobody
+        return lambda told: told != want.model and self._catalogue.knows(told)
 
     # -- everything else under /v1
 
     def forward(self, ask: Ask, client: Client) -> Answer:
         """Pass a request to lemond as it came, streaming both ways."""
+        assert not isinstance(ask.body, JsonBody)
         sent = http_headers.upwards(ask.headers)
         if ask.length is not None and ask.body is not None:
             sent.append(("Content-Length", str(ask.length)))
@@ -295,7 +298,7 @@ class Dispatch:
         trip: Trip,
         dialect: Dialect,
         judge: bool = True,
-        others: frozenset[str] = frozenset(),
+        stranger: Callable[[str], bool] = nobody,
     ) -> Answer:
         """Wait for the head and, if it can tell a lost model, for the first event; the client may leave meanwhile."""
         forget = client.on_gone(call.abort)
@@ -303,7 +306,7 @@ class Dispatch:
         try:
             reply = call.reply()
             body = iter(reply.chunks())
-            head = _first(reply, body, others if trip.path == "direct" else frozenset()) if judge else b""
+            head = _first(reply, body, stranger if trip.path == "direct" else nobody) if judge else b""
             reply, head, body = refusal.told(reply, head, body, dialect)
             answer = Answer(reply, head, body, trip)
         except BaseException as problem:
@@ -327,15 +330,15 @@ def _body(ask: Ask, model: str) -> tuple[bytes | Iterable[bytes] | None, int | N
             raise errors.error("model.gone", message, retry_after=1)
         form = ask.body if ask.body.model == model else ask.body.named(model)
         return form, form.length
-    if not isinstance(ask.body, bytes) or ask.payload.get("model") == model:
+    if not isinstance(ask.body, JsonBody):
         return ask.body, ask.length
-    return json_body.renamed(ask.body, model), None
+    return (ask.body.raw if ask.payload.get("model") == model else ask.body.renamed(model)), None
 
 
-def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozenset()) -> bytes:
+def _first(reply: Reply, body: Iterator[bytes], stranger: Callable[[str], bool]) -> bytes:
     """The bytes up to and with the first event (of JSON: the body up to a bound).
 
-    Raises ModelGone when they tell that the model is not there, or that one of `others` has answered.
+    Raises ModelGone when they tell that the model is not there, or that a `stranger` has answered.
     """
     read = b""
     if reply.status >= 400:
@@ -352,7 +355,7 @@ def _first(reply: Reply, body: Iterator[bytes], others: frozenset[str] = frozens
     elif http_headers.value(reply.headers, "content-type").lower().startswith("application/json"):
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
-    if answered_by(read) in others:
+    if stranger is not nobody and (told_by := answered_by(read)) is not None and stranger(told_by):
         raise ModelGone("another model answers at its address")
     return read
 

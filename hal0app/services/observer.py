@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.operation import Operation
@@ -35,7 +36,7 @@ class Snapshot:
     operations: tuple[Operation, ...] = ()
     problem: str | None = None  # why the slot files cannot be read: then `slots` are the last known ones
 
-    @property
+    @cached_property
     def configs(self) -> list[SlotConfig]:
         """The slots whose definition is valid."""
         return [slot for slot in self.slots if isinstance(slot, SlotConfig)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections import defaultdict
 from typing import Any
 
@@ -18,7 +19,8 @@ from greenlet import greenlet
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from hal0app import errors, wiring
-from hal0app.api import v1
+from hal0app.api import inference, v1
+from hal0app.api.incoming import Incoming
 from hal0app.core.ending import Ending
 from hal0app.core.fair_queue import Caller
 from hal0app.services.answer import Answer
@@ -27,6 +29,7 @@ from hal0app.services.lease import Lease
 from hal0app.services.ports import Client
 
 KEPT = 4096  # bytes of an answer
+CURRENT = threading.local()  # `headers` of the request that this greenlet or thread serves
 
 
 def create_app() -> Flask:
@@ -48,11 +51,9 @@ def counts(hal0: Any) -> Response:
 def with_ends(app: Flask) -> None:
     """Keep, besides the record, how an answer ended and what its tap was given, under the name of its script."""
     ends: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    follow = v1.follow
 
-    def also(answer: Answer) -> None:
-        follow(answer)
-        name, raw, tap, on_end = request.headers.get("X-Script", ""), bytearray(), answer.tap, answer.on_end
+    def noted(answer: Answer, name: str) -> Answer:
+        raw, tap, on_end = bytearray(), answer.tap, answer.on_end
 
         def seen(piece: bytes) -> None:
             raw.extend(piece[: KEPT - len(raw)])
@@ -65,8 +66,18 @@ def with_ends(app: Flask) -> None:
                 on_end(ending, sent)
 
         answer.tap, answer.on_end = seen, ended
+        return answer
 
-    v1.follow = also
+    serve, followed = inference.serve, v1.followed
+
+    def served(hal0: Any, endpoint: Any, asked: Incoming, *more: Any) -> Answer:
+        CURRENT.headers = asked.headers
+        return noted(serve(hal0, endpoint, asked, *more), asked.headers.get("X-Script", ""))
+
+    def forwarded(answer: Answer, *more: Any) -> Answer:
+        return noted(followed(answer, *more), request.headers.get("X-Script", ""))
+
+    inference.serve, v1.followed = served, forwarded
     app.add_url_rule("/relay-test/ends/<name>", "ends", lambda name: jsonify(ends[name]))
 
 
@@ -74,10 +85,10 @@ def with_heartbeats(control: Control) -> None:
     lease = control.lease
 
     def slow_lease(want: Want, wait_s: float, client: Client, caller: Caller) -> Lease:
-        for second in range(int(request.headers.get("X-Beats", 0))):
+        for second in range(int(CURRENT.headers.get("X-Beats", 0))):
             client.heartbeat(f"hal0 loading primary {second}s")
-            gevent.sleep(float(request.headers.get("X-Beat-S", 0)))
-        if request.headers.get("X-Then") == "error":
+            gevent.sleep(float(CURRENT.headers.get("X-Beat-S", 0)))
+        if CURRENT.headers.get("X-Then") == "error":
             raise errors.error("slot.loading", "not ready yet", retry_after=5)
         return lease(want, wait_s, client, caller)
 

@@ -10,7 +10,7 @@ import gevent
 import gevent.event
 import pytest
 
-from hal0app.api.client_socket import STREAM_HEAD, ClientSocket, begun
+from hal0app.api.client_socket import STREAM_HEAD, ClientSocket
 from hal0app.core.framing import Chunked
 
 TEXT = "hal0 loading primary 12s"
@@ -24,17 +24,15 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield near, far
 
 
-def client(near: socket.socket | None, protocol: str = "HTTP/1.1", stall_s: float = 60) -> tuple[ClientSocket, Any]:
-    environ = {"gunicorn.socket": near, "SERVER_PROTOCOL": protocol}
-    return ClientSocket(environ, stall_s), environ
+def client(near: socket.socket | None, modern: bool = True, stall_s: float = 60) -> ClientSocket:
+    return ClientSocket(near, modern, stall_s=stall_s)
 
 
 def test_the_first_sign_of_life_begins_the_answer_and_each_is_a_comment(pair: Any) -> None:
-    one, environ = client(pair[0])
-    assert begun(environ) is None
+    one = client(pair[0])
+    assert not one.begun
     one.heartbeat(TEXT)
     one.heartbeat(TEXT)
-    assert begun(environ) is one
     assert one.begun
     sent = pair[1].recv(65536)
     assert sent.startswith(STREAM_HEAD)
@@ -43,12 +41,11 @@ def test_the_first_sign_of_life_begins_the_answer_and_each_is_a_comment(pair: An
     assert framing.boundary
 
 
-@pytest.mark.parametrize(("has_socket", "protocol"), [(False, "HTTP/1.1"), (True, "HTTP/1.0")])
-def test_who_cannot_be_told_is_not_told(pair: Any, has_socket: bool, protocol: str) -> None:
-    one, environ = client(pair[0] if has_socket else None, protocol)
+@pytest.mark.parametrize(("has_socket", "modern"), [(False, True), (True, False)])
+def test_who_cannot_be_told_is_not_told(pair: Any, has_socket: bool, modern: bool) -> None:
+    one = client(pair[0] if has_socket else None, modern)
     one.heartbeat(TEXT)
     assert not one.begun
-    assert begun(environ) is None
 
 
 def fill(one: ClientSocket) -> None:
@@ -61,7 +58,7 @@ def fill(one: ClientSocket) -> None:
 
 def test_a_client_that_does_not_read_is_sent_no_more_and_misses_no_byte(pair: Any) -> None:
     near, far = pair
-    one, _ = client(near)
+    one = client(near)
     fill(one)
     for _ in range(100):
         one.heartbeat("x" * 500)
@@ -81,7 +78,7 @@ def test_a_client_that_does_not_read_is_sent_no_more_and_misses_no_byte(pair: An
 
 
 def test_a_client_that_takes_nothing_for_too_long_is_gone_and_that_is_told_once(pair: Any) -> None:
-    one, _ = client(pair[0], stall_s=-1)
+    one = client(pair[0], stall_s=-1)
     told: list[int] = []
     forget = one.on_gone(lambda: told.append(1))
     fill(one)
@@ -94,14 +91,14 @@ def test_a_client_that_takes_nothing_for_too_long_is_gone_and_that_is_told_once(
 
 
 def test_a_client_that_has_left_is_noticed_by_a_sign_of_life(pair: Any) -> None:
-    one, _ = client(pair[0])
+    one = client(pair[0])
     pair[1].close()
     one.heartbeat(TEXT)
     assert one.gone
 
 
 def test_who_wants_to_know_later_is_told_at_once(pair: Any) -> None:
-    one, _ = client(pair[0])
+    one = client(pair[0])
     pair[1].close()
     one.heartbeat(TEXT)
     told: list[int] = []
@@ -110,7 +107,7 @@ def test_who_wants_to_know_later_is_told_at_once(pair: Any) -> None:
 
 
 def test_a_client_that_leaves_in_silence_is_noticed(pair: Any) -> None:
-    one, _ = client(pair[0])
+    one = client(pair[0])
     gone = gevent.event.Event()
     one.on_gone(gone.set)
     pair[1].close()
@@ -118,7 +115,7 @@ def test_a_client_that_leaves_in_silence_is_noticed(pair: Any) -> None:
 
 
 def test_what_was_taken_back_is_not_called(pair: Any) -> None:
-    one, _ = client(pair[0])
+    one = client(pair[0])
     told: list[int] = []
     one.on_gone(lambda: told.append(1))()
     pair[1].close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal0app.core.json_body import MENDED_BYTES, NotJson, read, renamed
+from hal0app.core.json_body import MENDED_BYTES, NotJson, read
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]))
 VALUES = st.recursive(
@@ -28,8 +28,8 @@ def written(value: Any, ascii_only: bool, spaced: bool) -> bytes:
 @given(OBJECTS, TEXT, st.booleans(), st.booleans())
 def test_another_model_changes_nothing_else(told: dict[str, Any], model: str, ascii_only: bool, spaced: bool) -> None:
     raw = written(told, ascii_only, spaced)
-    assert json.loads(renamed(raw, model)) == {**told, "model": model}
-    assert list(json.loads(renamed(raw, model))) == list({**told, "model": model})
+    assert json.loads(read(raw).renamed(model)) == {**told, "model": model}
+    assert list(json.loads(read(raw).renamed(model))) == list({**told, "model": model})
 
 
 @given(OBJECTS, st.booleans(), st.booleans())
@@ -74,7 +74,7 @@ def test_what_a_full_parser_refuses_is_refused_and_what_it_takes_is_taken(raw: b
     ids=["number", "space", "escapes", "twice", "escaped-key", "in-a-text", "empty", "odd-numbers"],
 )
 def test_values_keep_their_bytes(raw: bytes, new: bytes) -> None:
-    assert renamed(raw, "m") == new
+    assert read(raw).renamed("m") == new
 
 
 @pytest.mark.parametrize(

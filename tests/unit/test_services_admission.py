@@ -13,6 +13,7 @@ import pytest
 from hal0app.core.endpoints import BY_NAME
 from hal0app.core.fair_queue import Caller, Priority
 from hal0app.core.headers import value
+from hal0app.core.json_body import read
 from hal0app.core.upstream import Silent, Unreached
 from hal0app.errors import Hal0Error
 from hal0app.services.control import Want
@@ -334,7 +335,7 @@ def test_a_model_that_nobody_uses_leaves_before_one_that_is_used(house: House) -
 
 def serve(house: House, model: str = "primary", client: Any = None, **how: Any) -> Any:
     payload = {"model": model, "messages": ["hi"], **how.pop("payload", {})}
-    sent = Ask("POST", "chat/completions", [], b"{}", payload, **how)
+    sent = Ask("POST", "chat/completions", [], read(b"{}"), payload, **how)
     return house.dispatch.serve(BY_NAME["chat/completions"], sent, client or FakeClient())
 
 

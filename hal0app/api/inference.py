@@ -1,0 +1,54 @@
+"""Serving a request to an endpoint of the table, by whatever way it came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hal0app import errors
+from hal0app.api import incoming, recording, slot_ports
+from hal0app.api.body import form, is_form, json_fields
+from hal0app.api.client_socket import ClientSocket
+from hal0app.api.incoming import Incoming
+from hal0app.api.upload import upload
+from hal0app.core.endpoints import Endpoint
+from hal0app.core.json_body import JsonBody
+from hal0app.services.answer import Answer
+from hal0app.services.dispatch import Ask
+from hal0app.services.hal0 import Hal0
+from hal0app.services.requests import Request
+from hal0app.services.upload import Upload
+
+
+def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None) -> Answer:
+    """A committed answer, which ends `record` when it is closed. Raises Hal0Error."""
+    port_slot = slot_ports.slot(hal0, line.socket)
+    limit, idle_s = hal0.settings.server.max_body_mb << 20, hal0.settings.dispatch.upload_idle_s
+    body: JsonBody | Upload
+    if endpoint.form or is_form(request):
+        body = form(request, upload(line, request.stream, idle_s), limit)
+        payload: dict[str, Any] = {"model": body.model}
+        recording.asks_for(hal0, record, body.model)
+    else:
+        body = json_fields(request, limit, line.socket, idle_s)
+        payload = body.scalars()
+        recording.asks_for(hal0, record, payload.get("model"))
+        _check(endpoint, body)
+    ask = Ask(
+        "POST",
+        endpoint.path,
+        list(request.headers.items()),
+        body,
+        payload,
+        port_slot=port_slot,
+        client=incoming.client(request),
+        priority=incoming.priority(request),
+    )
+    return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)
+
+
+def _check(endpoint: Endpoint, body: JsonBody) -> None:
+    if not body.is_name("model"):
+        raise errors.error("request.invalid_field", "'model' must be a string", param="model")
+    for name in endpoint.required:
+        if body.lacks(name):
+            raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
