@@ -124,7 +124,7 @@ def test_what_was_taken_back_is_not_called(pair: Any) -> None:
 
 
 def test_signs_of_life_come_by_themselves_until_they_are_ended(pair: Any) -> None:
-    one, _ = client(pair[0])
+    one = client(pair[0])
     quiet = one.beating(lambda: TEXT, 0.0, 0.001)
     while not (told := sent_so_far(pair[1])).count(TEXT.encode()) > 1:
         gevent.sleep(0.001)
@@ -133,7 +133,7 @@ def test_signs_of_life_come_by_themselves_until_they_are_ended(pair: Any) -> Non
     pair[1].recv(65536)
     gevent.sleep(0.02)
     assert sent_so_far(pair[1]) == b""
-    client(None)[0].beating(lambda: TEXT, 0.0, 0.001)()
+    client(None).beating(lambda: TEXT, 0.0, 0.001)()
 
 
 def sent_so_far(far: socket.socket) -> bytes:
