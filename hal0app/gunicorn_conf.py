@@ -5,6 +5,7 @@ Module-level names are gunicorn's settings; times are in seconds.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -20,7 +21,10 @@ from hal0app.adapters.tcp_ports import is_free
 from hal0app.core.schema import SchemaError
 from hal0app.core.settings import Settings
 
-DRAIN_POLL_S = 0.1
+DRAIN_POLL_S = 0.25
+# Collecting garbage stops every stream. What is there after the start stays, and is looked at no more; of what comes
+# later most goes by itself, so that looking seldom is enough.
+GARBAGE = (10_000, 10, 10)
 
 
 def _settings() -> Settings:
@@ -86,6 +90,9 @@ def post_worker_init(worker: Any) -> None:
     hal0 = worker.wsgi.extensions["hal0"]
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
     if period_s := systemd_notify.watchdog_period_s(os.environ):
         gevent.spawn(_feed_the_watchdog, worker, period_s)
 

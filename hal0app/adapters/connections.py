@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 
-Address = tuple[str, int]
+from hal0app.adapters.connecting import Address, connected
 
 CONNECT_S = 5.0
 IDLE_S = 4.0  # lemond and llama-server close one that was idle for 5 s
@@ -21,33 +19,10 @@ SWEEP_S = 1.0
 
 def connect(address: Address, silence_s: float) -> socket.socket:
     """A new connection that waits `silence_s` for each byte. Raises OSError."""
-    made = _connected(address)
+    made = connected(address, CONNECT_S)
     made.settimeout(silence_s)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
-
-
-def _connected(address: Address) -> socket.socket:
-    """By number without asking for the name: under gevent that would be a trip to a thread."""
-    family = _family(address[0])
-    if family is None:
-        return socket.create_connection(address, CONNECT_S)
-    made = socket.socket(family)
-    try:
-        made.settimeout(CONNECT_S)
-        made.connect(address)
-    except BaseException:
-        made.close()
-        raise
-    return made
-
-
-@lru_cache(maxsize=64)
-def _family(host: str) -> socket.AddressFamily | None:
-    try:
-        return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
-    except ValueError:
-        return None
 
 
 class Connections:

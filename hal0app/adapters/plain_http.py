@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+from hal0app.adapters.connecting import connected
+
 LARGEST = 16 << 20  # bytes of an answer; lemond's health is some kilobytes
 PIECE = 65536
 
@@ -19,7 +21,7 @@ class NotHttp(ValueError):
 def get(host: str, port: int, path: str, headers: Mapping[str, str], timeout_s: float | None) -> tuple[int, bytes]:
     """Status and body. `timeout_s` bounds the connecting and every wait for bytes. Raises OSError, NotHttp."""
     lines = [f"GET {path} HTTP/1.0", f"Host: {host}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
-    with socket.create_connection((host, port), timeout=timeout_s) as connection:
+    with connected((host, port), timeout_s) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         return _parse(_all(connection))

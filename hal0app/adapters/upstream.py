@@ -9,7 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from hal0app.adapters.connections import Address, Connections, connect
+from hal0app.adapters.connecting import Address
+from hal0app.adapters.connections import Connections, connect
 from hal0app.adapters.sending import send, send_pieces
 from hal0app.core import request_head, response_head
 from hal0app.core.framing import Framing, Malformed

@@ -7,6 +7,7 @@ upstream, so that at most one piece is held. The request's own greenlet sleeps u
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
@@ -24,12 +25,18 @@ from hal0app.services.ports import RawReply
 log = logging.getLogger(__name__)
 
 READ_BYTES = 65536
-LOOKS_PER_LIMIT = 8
+LOOKS_PER_LIMIT = 16
 READABLE, WRITABLE = 1, 2
 
 
 class Pump:
     """One body. After `run`, `intact` tells whether what the client was sent is a whole HTTP message."""
+
+    __slots__ = (
+        *("_answer", "_client", "_ended", "_form", "_framing", "_loop", "_moved", "_passes", "_pending", "_place"),
+        *("_read", "_recv", "_reply", "_send_down", "_silence_s", "_tap", "_then", "_timer", "_waiter", "_write"),
+        "intact",
+    )
 
     def __init__(
         self, answer: Answer, reply: RawReply, client: ClientSocket, form: Form, silence_s: float = SILENCE_S
@@ -37,8 +44,7 @@ class Pump:
         self._answer, self._reply, self._client, self._form = answer, reply, client, form
         self._silence_s = silence_s
         self.intact = False
-        self._framing = reply.framing
-        self._tap = answer.tap
+        self._tap: Callable[[bytes], object] = answer.tap or _nothing
         self._loop = get_hub().loop
         self._recv, self._send_down = bare(reply.connection).recv, bare(client.socket).send
         self._read: Any = None
@@ -46,7 +52,7 @@ class Pump:
         self._timer: Any = None
         self._waiter: Any = None
         self._pending = memoryview(b"")
-        self._moved = 0.0
+        self._place, self._moved = (0, 0), 0.0  # how far it was when the clock was looked at, and since when
         self._then: Ending | None = None  # how it ends once everything pending is sent
         self._ended: Ending | None = None
 
@@ -54,6 +60,7 @@ class Pump:
         """Send `lead` (the head, mostly) and the body after it; returns how that ended."""
         first = self._reply.rewind()
         self._framing = self._reply.framing
+        self._passes = self._framing.passes if self._form.verbatim else _nothing
         forget = self._client.on_gone(self._gone)
         try:
             self._begin(lead, first)
@@ -67,7 +74,6 @@ class Pump:
         return self._ended
 
     def _begin(self, lead: bytes, first: bytes) -> None:
-        self._moved = self._loop.now()
         if self._client.gone:
             self._end(Ending.CLIENT_GONE)
         elif self._framing.done:
@@ -78,6 +84,7 @@ class Pump:
             self._send(lead)
         if self._ended is None:
             period = min(self._silence_s, self._client.stall_s) / LOOKS_PER_LIMIT
+            self._place, self._moved = self._how_far(), self._loop.now()
             self._timer = self._loop.timer(period, period)
             self._timer.start(self._look_at_the_clock)
             if not self._pending:
@@ -97,24 +104,29 @@ class Pump:
     # -- from the upstream
 
     def _readable(self) -> None:
+        recv, passes = self._recv, self._passes  # Python is slow to call what an attribute holds
         try:
-            self._receive()
+            try:
+                piece = recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as problem:
+                self._break_off(Ending.UPSTREAM_BROKEN, problem)
+                return
+            if passes(piece):
+                self._answer.sent += len(piece)
+                self._show(piece)
+                self._send(piece)
+            elif piece:
+                self._pass(piece)
+            else:
+                self._closed()
         except Exception:  # in the hub it would only be printed, and the client would wait for ever
             log.exception("the relay of an answer failed unexpectedly")
             self._end(Ending.UPSTREAM_BROKEN)
 
-    def _receive(self) -> None:
-        try:
-            piece = self._recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as problem:
-            self._break_off(Ending.UPSTREAM_BROKEN, problem)
-            return
-        self._moved = self._loop.now()
-        if piece:
-            self._pass(piece)
-        elif not self._reply.aborted and self._framing.ended():
+    def _closed(self) -> None:
+        if not self._reply.aborted and self._framing.ended():
             self._complete(b"")
         else:
             self._break_off(Ending.UPSTREAM_BROKEN, "its connection was closed in the middle")
@@ -127,8 +139,7 @@ class Pump:
         except Malformed as problem:
             self._break_off(Ending.UPSTREAM_BROKEN, problem, lead, boundary)
             return
-        if self._tap is not None:
-            self._show(piece if framing.used == len(piece) else piece[: framing.used])
+        self._show(piece if framing.used == len(piece) else piece[: framing.used])
         sent = self._form.encode(piece, spans, framing)
         self._answer.sent += framing.used
         if framing.done:
@@ -137,12 +148,12 @@ class Pump:
             self._send(lead + sent if lead else sent)
 
     def _show(self, piece: bytes) -> None:
-        assert self._tap is not None
+        tap = self._tap
         try:
-            self._tap(piece)
+            tap(piece)
         except Exception:
             log.exception("a tap failed and is left out from here on")
-            self._tap = None
+            self._tap = _nothing
 
     def _complete(self, rest: bytes) -> None:
         self._then, self.intact = Ending.COMPLETE, True
@@ -170,8 +181,9 @@ class Pump:
     # -- to the client
 
     def _send(self, data: bytes) -> None:
+        send = self._send_down
         try:
-            sent = self._send_down(data) if data else 0
+            sent = send(data) if data else 0
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -186,7 +198,6 @@ class Pump:
         """Read no more before the client has taken the `rest`."""
         self._pending = rest
         self._stop_reading()
-        self._moved = self._loop.now()
         if self._write is None:
             self._write = self._loop.io(self._client.socket.fileno(), WRITABLE)
         self._write.start(self._writable)
@@ -199,7 +210,6 @@ class Pump:
         except OSError:
             self._end(Ending.CLIENT_GONE)
             return
-        self._moved = self._loop.now()
         self._pending = self._pending[sent:]
         if self._pending:
             return
@@ -211,10 +221,16 @@ class Pump:
 
     # -- the end
 
+    def _how_far(self) -> tuple[int, int]:
+        return self._answer.sent, len(self._pending)
+
     def _look_at_the_clock(self) -> None:
+        place, now = self._how_far(), self._loop.now()
+        if place != self._place:
+            self._place, self._moved = place, now
+            return
         limit = self._client.stall_s if self._pending else self._silence_s
-        idle = self._loop.now() - self._moved
-        if idle >= limit:
+        if now - self._moved >= limit:
             if self._pending:
                 self._end(Ending.CLIENT_STALLED)
             else:
@@ -234,3 +250,7 @@ class Pump:
                 watcher.stop()
         if self._waiter is not None:
             self._waiter.switch(None)
+
+
+def _nothing(piece: bytes) -> bool:
+    return False

@@ -15,6 +15,8 @@ TAIL_BYTES = 4  # enough to see the blank line that ends an event
 LINE_BYTES = 8192
 TRAILER_BYTES = 65536
 
+LONGEST_WHOLE = 4096  # bytes of a chunk that WHOLE knows
+
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
@@ -23,10 +25,21 @@ class Malformed(Exception):
     """The bytes are not HTTP/1.1 as everybody reads it."""
 
 
-class Framing:
-    """`done` once the body has ended; `used` bytes of the last piece belonged to it, `surplus` when others followed.
+def _whole() -> dict[int, bytes]:
+    lines = (b"%x\r\n" % size for size in range(TAIL_BYTES, LONGEST_WHOLE))
+    return {len(line) + int(line, 16) + 2: line for line in lines}
 
-    `tail` holds the last few bytes of payload.
+
+# How a chunk that is so many bytes long begins, as servers mostly write it: then one comparison tells that a piece is
+# one whole chunk, as a token of a stream mostly is.
+WHOLE = _whole()
+
+
+class Framing:
+    """`done` once the body has ended; `used` bytes of the piece fed last belong to it, `surplus` when others follow.
+
+    `tail` holds the last few bytes of payload. `boundary`: a chunk could be put in here without breaking one of the
+    upstream's.
     """
 
     def __init__(self) -> None:
@@ -34,15 +47,15 @@ class Framing:
         self.used = 0
         self.surplus = False
         self.tail = b""
-
-    @property
-    def boundary(self) -> bool:
-        """Whether a chunk could be put in here without breaking one of the upstream's."""
-        return False
+        self.boundary = False
 
     def feed(self, data: bytes) -> Spans:
         """Where in `data` the payload is. Raises Malformed."""
         raise NotImplementedError
+
+    def passes(self, data: bytes) -> bool:
+        """Whether the piece is one whole chunk between two chunks, and noted as such; else it is to be fed."""
+        return False
 
     def ended(self) -> bool:
         """The connection has ended: whether the body is whole."""
@@ -82,9 +95,9 @@ class Length(Framing):
 class UntilClose(Framing):
     """A body that ends with its connection."""
 
-    @property
-    def boundary(self) -> bool:
-        return True
+    def __init__(self) -> None:
+        super().__init__()
+        self.boundary = True
 
     def feed(self, data: bytes) -> Spans:
         self.used = len(data)
@@ -112,17 +125,18 @@ class Chunked(Framing):
         self._left = 0  # bytes of this chunk's data that are to come
         self._part = b""  # the beginning of a line
         self._trailers = 0
+        self.boundary = True
 
-    @property
-    def boundary(self) -> bool:
-        return self._at is _At.SIZE and not self._part
+    def passes(self, data: bytes) -> bool:
+        line = WHOLE.get(len(data))
+        if line is None or not (self.boundary and data.startswith(line) and data.endswith(b"\r\n")):
+            return False
+        self.tail = data[-2 - TAIL_BYTES : -2]
+        return True
 
     def feed(self, data: bytes) -> Spans:
-        size = len(data)
-        if self._at is _At.SIZE and not self._part and (whole := self._one_chunk(data, size)):
-            return whole
         spans: Spans = []
-        at = 0
+        at, size = self._whole_chunks(data, spans) if self.boundary else 0, len(data)
         while at < size and not self.done:
             if self._at is _At.DATA:
                 end = min(size, at + self._left)
@@ -135,23 +149,21 @@ class Chunked(Framing):
             else:
                 at = self._line(data, at)
         self.used, self.surplus = at, at < size
+        self.boundary = self._at is _At.SIZE and not self._part
         return spans
 
-    def _one_chunk(self, data: bytes, size: int) -> Spans | None:
-        """The whole piece as exactly one chunk, as a token of a stream mostly is."""
-        line = data.find(b"\r\n", 0, 20)
-        if line <= 0 or not data.endswith(b"\r\n"):
-            return None
-        told = _SIZE.fullmatch(data, 0, line)
-        if told is None:
-            return None
-        length = int(told[1], 16)
-        start = line + 2
-        if not length or start + length + 2 != size:
-            return None
-        self._note(data, start, size - 2)
-        self.used = size
-        return [(start, size - 2)]
+    def _whole_chunks(self, data: bytes, spans: Spans) -> int:
+        """The chunks that are there from their first byte to their last, quickly; the place after them."""
+        at = 0
+        while (line := data.find(b"\r\n", at, at + 20)) > 0:
+            told = _SIZE.fullmatch(data, at, line)
+            end = line + 2 + int(told[1], 16) if told else 0
+            if end <= line + 2 or not data.startswith(b"\r\n", end):
+                break
+            spans.append((line + 2, end))
+            self._note(data, line + 2, end)
+            at = end + 2
+        return at
 
     def _line(self, data: bytes, at: int) -> int:
         """Read on from `at` to the end of the line, if it is there; the place after it."""

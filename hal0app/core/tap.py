@@ -1,7 +1,8 @@
 """Watches an answer pass: when its content began and how fast it came, without parsing what it says.
 
-The bytes are cut into lines, and of each event's data a few searches tell whether it carries content. Only at the end
-is JSON read, and only where tokens are counted. Fed with any cuts of the same bytes it tells the same.
+The bytes are cut into lines, and of each event's data a few searches tell whether it carries content. Most pieces of a
+stream are one chunk with one event that begins as the one before did; these are compared only. Only at the end is JSON
+read, and only where tokens are counted. Fed with any cuts of the same bytes it tells the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hal0app.core import sse, usage
+from hal0app.core.framing import WHOLE
 from hal0app.core.unchunked import Unchunked
 
 ENDS = 2048  # bytes that are kept of each end of a long line, or of a body that is no stream: 4 KB in all
@@ -25,6 +27,8 @@ _CONTENT = re.compile(
 _REPEATS = re.compile(rb'"type"\s*:\s*"[\w.]*\.(?:added|completed|created|done|failed|in_progress|incomplete)"')
 _DONE = b"[DONE]"
 _OPENING = b'"message_start"'
+_QUOTE = ord('"')
+_CLOSED = b"\n\n\r\n"  # how a chunk ends that ends with an event
 # How a chunked body begins, and how no event stream and no JSON does.
 _FRAMED = re.compile(rb"[0-9a-fA-F]{1,16}[ \t]*(?:;[^\n]*)?\r\n")
 _MAY_BE_FRAMED = re.compile(rb"[0-9a-fA-F]{1,16}[ \t]*(?:;[^\n]*)?\r?\Z")
@@ -67,8 +71,8 @@ class Tap:
     """
 
     __slots__ = (
-        *("_before", "_begun", "_events", "_first", "_kept", "_last", "_latest", "_longest", "_marker", "_opening"),
-        *("_size", "_streams", "_tick", "_unframe"),
+        *("_alike", "_before", "_begun", "_earlier", "_events", "_first", "_kept", "_last", "_latest", "_longest"),
+        *("_marker", "_opening", "_piece", "_size", "_streams", "_tick", "_unframe"),
     )
 
     def __init__(self, tick: Callable[[], float], streams: bool) -> None:
@@ -80,18 +84,71 @@ class Tap:
         self._kept = b""  # a stream's unfinished line, else both ends of the body
         self._marker = b""  # what the content of this stream stands behind
         self._opening = self._before = self._latest = b""  # lines of data
+        self._alike = b""  # how the next event begins, up to its content, if it is like the last one
+        self._earlier = self._piece = b""  # the last such chunks, whose lines come after `_latest`
 
     def __call__(self, piece: bytes) -> None:
         """See the next piece."""
-        self._size += len(piece)
+        size, alike, tick = len(piece), self._alike, self._tick
+        self._size += size
+        if (
+            alike
+            and (line := WHOLE.get(size)) is not None
+            and piece.startswith(line)
+            and piece.startswith(alike, len(line))
+            and piece.endswith(_CLOSED)
+            and piece.find(b"\n", len(line) + len(alike)) == size - len(_CLOSED)
+            and piece[len(line) + len(alike)] != _QUOTE
+        ):
+            now = tick()
+            if now - self._last > self._longest:
+                self._longest = now - self._last
+            self._last = now
+            self._events += 1
+            self._earlier, self._piece = self._piece, piece
+        else:
+            self._look_into(piece)
+
+    def _look_into(self, piece: bytes) -> None:
+        self._catch_up()
+        even, events, raw = self._even, self._events, piece
         if self._unframe is not None:
             piece = self._unframe(piece)
         elif not self._begun:
             piece = self._begin(piece)
         if self._streams:
             self._lines(piece)
+            self._alike = self._likeness(raw) if even and self._even and self._events == events + 1 else b""
         else:
             self._kept = _ends(self._kept + piece)
+
+    @property
+    def _even(self) -> bool:
+        """Whether a chunk and a line are to begin."""
+        return self._unframe is not None and self._unframe.between and not self._kept
+
+    def _likeness(self, piece: bytes) -> bytes:
+        """How the event in a chunk of its own begins, up to its content; nothing when it is none to be compared."""
+        line = WHOLE.get(len(piece))
+        if line is None or not piece.startswith(line) or not piece.endswith(_CLOSED) or not self._marker:
+            return b""
+        begin = piece.find(b"data:", len(line))
+        content = piece.find(self._marker, begin) + len(self._marker)
+        if (
+            piece[begin - 1] != ord("\n")
+            or content < begin + len(self._marker)
+            or piece[content] == _QUOTE
+            or piece.count(b"\n", begin, content)
+        ):
+            return b""
+        return piece[len(line) : content]
+
+    def _catch_up(self) -> None:
+        """Keep the lines of data of the chunks that were compared only."""
+        for piece in (self._earlier, self._piece):
+            if piece:
+                self._before, self._latest = self._latest, piece[piece.index(b"data:") : -len(_CLOSED)]
+        self._earlier = self._piece = b""
 
     def _begin(self, piece: bytes) -> bytes:
         """Find out whether the body is framed; until that is clear nothing comes out."""
@@ -148,6 +205,7 @@ class Tap:
 
     def figures(self) -> Figures:
         """What has passed until now."""
+        self._catch_up()
         parts = [self._opening, self._before, self._latest] if self._streams else [self._kept]
         told = usage.read(parts)
         events, length = self._events, self._last - self._first

@@ -39,6 +39,11 @@ class Unchunked:
                 self._over = True
         return found[0] if len(found) == 1 else b"".join(found)
 
+    @property
+    def between(self) -> bool:
+        """Whether a chunk is to begin."""
+        return not (self._left or self._line or self._over)
+
     def _open(self) -> None:
         """Begin the chunk whose size is in the line."""
         try:

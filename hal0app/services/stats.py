@@ -17,6 +17,7 @@ WINDOWS = {"1m": 60.0, "1h": 3600.0, "24h": 86400.0}  # seconds
 HOUR = "1h"
 KEEP_S = 1.0
 SHARE = 20  # figures are kept so many times as long as they took to compute: at most 5 % of a core go into them
+UNASKED_SHARE, UNASKED_S = 1000, 60.0  # the same for `hour`, which nobody waits for; it may be so many seconds old
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,12 @@ class Window:
 @dataclass(frozen=True)
 class _Kept:
     window: Window
-    until: float
+    ended: float
+    took_s: float
+
+    @property
+    def until(self) -> float:
+        return self.ended + max(KEEP_S, SHARE * self.took_s)
 
 
 class Stats:
@@ -58,8 +64,7 @@ class Stats:
         since = began.wall - seconds
         slots, endpoints = (self._history.summaries(since, by) for by in ("slot", "endpoint"))
         ended = self._clock().tick
-        keep_s = max(KEEP_S, SHARE * (ended - began.tick))
-        return _Kept(Window(seconds, began.wall, slots, endpoints), ended + keep_s)
+        return _Kept(Window(seconds, began.wall, slots, endpoints), ended, ended - began.tick)
 
     @property
     def hour(self) -> Summaries:
@@ -74,11 +79,16 @@ class Stats:
                 self.window(HOUR)
             except Exception:
                 log.exception("the figures of the last hour could not be read")
-            self._stopping.wait(max(KEEP_S, self._due_in()))
+            self._stopping.wait(self.pause_s)
 
-    def _due_in(self) -> float:
+    @property
+    def pause_s(self) -> float:
+        """Seconds until `run` computes again."""
         kept = self._kept.get(HOUR)
-        return kept.until - self._clock().tick if kept else 0.0
+        if kept is None:
+            return KEEP_S
+        wanted = kept.ended + min(UNASKED_S, UNASKED_SHARE * kept.took_s)
+        return max(KEEP_S, max(kept.until, wanted) - self._clock().tick)
 
     def stop(self) -> None:
         """End `run`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hal0app.adapters.connecting import family_of
 from hal0app.adapters.connections import IDLE_S, Connections, connect, quiet
 
 HERE = ("127.0.0.1", 1)
@@ -117,3 +118,11 @@ def test_a_connection_is_made_by_number_or_by_name(host: str) -> None:
         made = connect((host, listener.getsockname()[1]), 30)
         assert made.gettimeout() == 30
         made.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "family"),
+    [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("localhost", None), ("127.1", None), ("a\0b", None)],
+)
+def test_an_address_is_told_from_a_name(host: str, family: socket.AddressFamily | None) -> None:
+    assert family_of(host) is family

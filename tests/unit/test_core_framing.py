@@ -87,6 +87,36 @@ def test_what_two_readers_could_read_differently_is_refused(data: bytes) -> None
         fed(Chunked(), data, list(range(1, 400)))
 
 
+@given(PAYLOADS, TRAILERS, CUTS)
+def test_what_passes_as_a_whole_chunk_is_read_as_one(
+    parts: list[tuple[bytes, bytes]], trailers: list[bytes], cuts: list[int]
+) -> None:
+    data = body([(one.ljust(5, b"."), extension) for one, extension in parts], trailers)
+    places = [data.find(b"\r\n", at) + 2 for at in range(0, len(data), 9)]
+    edges = sorted({0, len(data), *places, *(min(one, len(data)) for one in cuts)})
+    quick, slow = Chunked(), Chunked()
+    for start, end in pairwise(edges):
+        piece = data[start:end]
+        spans = slow.feed(piece)
+        if quick.passes(piece):
+            assert spans == [(piece.index(b"\n") + 1, len(piece) - 2)]
+        else:
+            assert quick.feed(piece) == spans
+        assert (quick.done, quick.boundary, quick.tail) == (slow.done, slow.boundary, slow.tail)
+
+
+@pytest.mark.parametrize("size", [4, 15, 16, 255, 256, 4000])
+def test_a_whole_chunk_passes_between_two_chunks_only(size: int) -> None:
+    framing, data = Chunked(), chunk(b"x" * size)
+    assert framing.passes(data)
+    assert not framing.passes(data[:-1])
+    assert not framing.passes(data + data)
+    assert not framing.passes(b"")
+    framing.feed(data[:-1])
+    assert not framing.passes(data)
+    assert not Length(len(data)).passes(data)
+
+
 def test_a_body_of_known_length_ends_there() -> None:
     framing = Length(5)
     assert fed(framing, b"hello and more", [2, 3]) == (b"hello", b" and more")

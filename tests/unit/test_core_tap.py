@@ -122,6 +122,44 @@ def test_a_stream_tells_the_same_with_the_framing_of_its_chunks(
     assert sizeless(tell(cut(framed(stream, *chunks), places))) == sizeless(tell([stream]))
 
 
+def one_by_one(stream: bytes) -> list[bytes]:
+    """A chunk for each event, as servers send them."""
+    events = [one + b"\n\n" for one in stream.split(b"\n\n") if one]
+    return [b"%x\r\n%s\r\n" % (len(one), one) for one in events]
+
+
+MIXED = st.lists(
+    st.sampled_from([one for stream in STREAMS for one in stream.split(b"\n\n") if one] + [b"data: x\n" + CHAT[:-2]]),
+    max_size=12,
+).map(lambda events: b"".join(one + b"\n\n" for one in events))
+
+
+@given(st.sampled_from(STREAMS) | MIXED, st.integers(1, 4), cuts)
+def test_a_stream_tells_the_same_in_whole_chunks(stream: bytes, times: int, places: list[int]) -> None:
+    chunks = [one for one in one_by_one(stream) for _ in range(times)]
+    events = b"".join(one[one.index(b"\n") + 1 : -2] for one in chunks)
+    assert sizeless(tell(chunks)) == sizeless(tell([events]))
+    assert tell(cut(b"".join(chunks), places)) == tell(chunks)
+
+
+@pytest.mark.parametrize("stream", [CHAT, COUNTED, COMPLETION, MESSAGES, RESPONSES, THOUGHT])
+def test_an_event_like_the_last_one_is_compared_only(stream: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = [one for one in one_by_one(stream) if tell([one[one.index(b"\n") + 1 : -2]]).events]
+    tap = Tap(lambda: 1.0, streams=True)
+    for one in [*one_by_one(ROLE), *alike[:1] * 2]:
+        tap(one)
+    monkeypatch.setattr(Tap, "_look_into", None)
+    tap(alike[0])
+    assert tap._events == 3
+
+
+def test_events_that_are_compared_only_count_with_their_times() -> None:
+    now = iter([1.0, 1.5, 4.5, 5.0])
+    chunks = one_by_one(ROLE + chat(content="a") + chat(content="b") + chat(content="c") + chat(content="d") + DONE)
+    told = tell(chunks, tick=lambda: next(now))
+    assert (told.first, told.last, told.events, told.longest_gap_s) == (1.0, 5.0, 4, 3.0)
+
+
 @given(st.sampled_from(BODIES), cuts, cuts, st.booleans())
 def test_a_body_tells_the_same_however_it_is_cut_and_framed(
     body: bytes, chunks: list[int], places: list[int], framing: bool

@@ -344,6 +344,14 @@ def test_the_last_hour_is_told_without_computing_it() -> None:
     assert not worker.is_alive()
 
 
+@pytest.mark.parametrize(("took_s", "pause_s"), [(0.0, 1.0), (0.03, 30.0), (0.5, 60.0), (4.0, 80.0)])
+def test_the_last_hour_is_computed_less_often_when_it_takes_longer(took_s: float, pause_s: float) -> None:
+    clock = HandClock()
+    stats = Stats(History(), clock, flush=lambda: clock.pass_s(took_s))
+    stats.window("1h")
+    assert stats.pause_s == pytest.approx(pause_s)
+
+
 # -- sampling
 
 
