@@ -131,11 +131,12 @@ ON_HOSTS = log=$$(mktemp); trap 'rm -f $$log' EXIT; rc=0; $(PYTEST) $(BOOKWORM) 
 
 ##@ Measure
 MINUTES ?= 3
+ENGINE ?= embedded
 SOAK := $(DEV)/bin/python -m tests.soak
 
 .PHONY: soak
-soak: $(DEV)/.ready ## mixed traffic for MINUTES=3, then 40 kills under streams: lost requests, growth, mixed text
-	$(call lane,soak,$(SOAK) --minutes $(MINUTES))
+soak: $(DEV)/.ready ## mixed traffic for MINUTES=3, then 40 kills under streams, over ENGINE=embedded or lemond: losses, growth
+	$(call lane,soak,$(SOAK) --minutes $(MINUTES) --engine $(ENGINE))
 
 .PHONY: bench-ui
 bench-ui: $(DEV)/.ready chromium ## the times of the pages: first byte, first paint, live, click to message

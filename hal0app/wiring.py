@@ -37,7 +37,7 @@ from hal0app.adapters.worker_lock import WorkerLock
 from hal0app.api import errors as api_errors
 from hal0app.api import journal as journal_api
 from hal0app.api import models as models_api
-from hal0app.api import recording, security, slot_ports, state, v1
+from hal0app.api import recording, relay_stream, security, slot_ports, state, v1
 from hal0app.api import requests as requests_api
 from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
@@ -195,6 +195,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     hal0 = build(environment)
     app = Flask("hal0app", static_folder=None)
     app.extensions["hal0"] = hal0
+    relay_stream.init_app(app, hal0.settings.dispatch.stall_s)
     api_errors.init_app(app)
     recording.init_app(app)
     admin = Admin(hal0.settings.auth.mode == "open", admin_key(environment))

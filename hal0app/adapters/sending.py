@@ -36,10 +36,13 @@ def send(connection: socket.socket, data: bytes) -> bool:
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes], chunked: bool) -> bool:
-    """Send a body as it comes; False as for `send`. A failure of the source itself is Aborted: it was the client's."""
+    """Send a body as it comes; False as for `send`. A failure of the source itself is Aborted: it was the client's.
+
+    An empty piece is nothing to send, but a time to see whether the other side has answered.
+    """
     source = _from_the_client(pieces)
     while (piece := _next(source, connection)) is not None:
-        if piece and (not quiet(connection) or not send(connection, chunk(piece) if chunked else piece)):
+        if not quiet(connection) or (piece and not send(connection, chunk(piece) if chunked else piece)):
             return False
     return quiet(connection) and (not chunked or send(connection, LAST_CHUNK))
 

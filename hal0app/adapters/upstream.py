@@ -14,7 +14,7 @@ from hal0app.adapters.connections import Connections, connect
 from hal0app.adapters.sending import send, send_pieces
 from hal0app.core import request_head, response_head
 from hal0app.core.framing import Framing, Malformed
-from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Garbled, Silent, Unreached
 
 READ_BYTES = 65536
 IDLE_TO_LEMOND = 4  # each of its connections takes one of its threads
@@ -114,7 +114,9 @@ class HttpCall:
             return HttpReply(self, connection, *self._head(connection))
         except TimeoutError as late:
             raise self._failure(Silent(str(late))) from late
-        except (OSError, ValueError, Malformed) as problem:
+        except Malformed as problem:
+            raise self._failure(Garbled(repr(problem))) from problem
+        except (OSError, ValueError) as problem:
             raise self._failure((Unreached if isinstance(problem, GONE) else Broken)(repr(problem))) from problem
         except BaseException:
             self.end(reusable=False)
@@ -140,7 +142,7 @@ class HttpCall:
         while (found := response_head.read(data, self._method)) is None:
             piece = connection.recv(READ_BYTES)
             if not piece:
-                raise ConnectionResetError("closed before its answer") if not data else Malformed("cut in its head")
+                raise ConnectionAbortedError("cut in its head") if data else ConnectionResetError("no answer")
             data += piece
         return found
 
@@ -199,7 +201,9 @@ class HttpReply:
                 yield from self._decoded(piece)
         except TimeoutError as late:
             raise self._call._failure(Silent(str(late))) from late
-        except (OSError, Malformed) as problem:
+        except Malformed as problem:
+            raise self._call._failure(Garbled(repr(problem))) from problem
+        except OSError as problem:
             raise self._call._failure(Broken(repr(problem))) from problem
 
     def _decoded(self, piece: bytes) -> Iterator[bytes]:
@@ -212,7 +216,7 @@ class HttpReply:
         if self._call.aborted:
             raise self._call._failure(Aborted())
         if not self.framing.ended():
-            raise Malformed("it ended before its body did")
+            raise ConnectionAbortedError("it ended before its body did")
 
     def to_tap(self, tap: Callable[[bytes], None] | None) -> None:
         """Give the raw pieces of the body to `tap`, beginning with those that were read already."""

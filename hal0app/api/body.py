@@ -16,7 +16,7 @@ from hal0app.api.upload import BREATH_BYTES, PIECE, patience
 from hal0app.core import json_body
 from hal0app.core.json_body import JsonBody, NotJson
 from hal0app.core.multipart import FieldSearch
-from hal0app.services.upload import Upload
+from hal0app.services.upload import Kept, Upload
 
 MODEL_BYTES = 4096
 
@@ -83,8 +83,8 @@ def is_form(request: Incoming) -> bool:
     return request.mimetype == "multipart/form-data"
 
 
-def form(request: Incoming, rest: Iterator[bytes], limit: int) -> Upload:
-    """The form whose body comes as `rest`, read as far as its field `model`.
+def form(request: Incoming, rest: Iterator[bytes], limit: int, kept: Kept | None = None) -> Upload:
+    """The form whose body comes as `rest`, read as far as its field `model`; what is kept of it counts for `kept`.
 
     Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes.
     """
@@ -98,9 +98,9 @@ def form(request: Incoming, rest: Iterator[bytes], limit: int) -> Upload:
         if len(head) > limit:
             message = f"the form's field 'model' is not within its first {limit >> 20} MiB: send it before the file"
             raise errors.error("request.too_large", message, param="model")
-        piece = next(rest, b"")
-        ended = not piece
-        head += piece
+        piece = next(rest, None)
+        ended = piece is None
+        head += piece or b""
     if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
         raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
-    return Upload(mark, bytes(head), search.span, rest, request.content_length)
+    return Upload(mark, bytes(head), search.span, rest, request.content_length, kept)

@@ -25,7 +25,7 @@ def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket,
     limit, idle_s = hal0.settings.server.max_body_mb << 20, hal0.settings.dispatch.upload_idle_s
     body: JsonBody | Upload
     if endpoint.form or is_form(request):
-        body = form(request, upload(line, request.stream, idle_s), limit)
+        body = form(request, upload(line, request.stream, idle_s), limit, hal0.kept)
         payload: dict[str, Any] = {"model": body.model}
         recording.asks_for(hal0, record, body.model)
     else:
@@ -43,7 +43,11 @@ def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket,
         client=incoming.client(request),
         priority=incoming.priority(request),
     )
-    return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)
+    try:
+        return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)
+    finally:
+        if isinstance(body, Upload):
+            body.forget()
 
 
 def _check(endpoint: Endpoint, body: JsonBody) -> None:

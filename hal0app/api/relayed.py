@@ -33,6 +33,11 @@ def begun(environ: dict[str, Any]) -> ClientSocket | None:
     return found if found is not None and found.begun else None
 
 
+def stopping(start_response: Any) -> bool:
+    """Whether gunicorn, which is about to stop, ends the connection with this answer."""
+    return getattr(getattr(start_response, "__self__", None), "must_close", False) is True
+
+
 class _Body:
     """The answer as WSGI iterates it; closing it, begun or not, gives everything back."""
 
@@ -64,6 +69,7 @@ class Relayed(Response):
             if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
                 self._answer.finish(Ending.COMPLETE)  # WSGI does not iterate it
             return super().__call__(environ, start_response)
+        self._client.closes |= stopping(start_response)
         if not Relay(self._answer, list(self.headers), self._client, self._request).run():
             raise StopIteration
         return ALREADY_HANDLED
@@ -77,6 +83,6 @@ class LastEvent(Response):
         self._client, self._event = client, event
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if not last_event(self._client, self._event) or self._client.closes:
+        if not last_event(self._client, self._event) or self._client.closes or stopping(start_response):
             raise StopIteration
         return ALREADY_HANDLED

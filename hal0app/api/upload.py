@@ -15,23 +15,25 @@ from hal0app import errors
 from hal0app.api.client_socket import ClientSocket
 
 PIECE = 65536
+LOOK_S = 1.0
 BREATH_BYTES = 1 << 20  # a client that sends faster than we read would otherwise keep everybody else waiting
 
 
 def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
     """The pieces of `source`, a WSGI input, each as soon as it is there. The first one is waited for here.
 
-    Raises what `patience` raises.
+    While nothing comes there is an empty one now and then, so that who sends them on can see whether he is answered
+    already. Raises what `patience` raises.
     """
     client.uploading = True
     pieces = _pieces(client, source, idle_s)
-    return chain([next(pieces, b"")], pieces)
+    return chain([next(filter(None, pieces), b"")], pieces)
 
 
 def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
-    read, taken = _reading(source), 0
+    taken = 0
     with patience(client.socket, source, idle_s):
-        while piece := read():
+        for piece in _as_they_come(client.socket, source, idle_s):
             yield piece
             taken += len(piece)
             if taken >= BREATH_BYTES:
@@ -65,6 +67,35 @@ def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
     except OSError as left:
         source.failed = True
         raise errors.error("client.gone", "the client left in the middle of its request") from left
+
+
+def _as_they_come(peer: Any, source: Any, idle_s: float) -> Iterator[bytes]:
+    """The pieces, and an empty one after each LOOK_S without any where that can be told."""
+    read, silent_s = _reading(source), 0.0
+    if peer is None or not _can_be_told(source):
+        yield from iter(read, b"")
+        return
+    while True:
+        look_s = min(LOOK_S, idle_s - silent_s)
+        peer.settimeout(look_s)
+        try:
+            piece = read()
+            silent_s = 0.0
+            if not piece:
+                return
+        except TimeoutError:
+            silent_s += look_s
+            if silent_s >= idle_s:
+                raise
+            piece = b""
+        finally:
+            peer.settimeout(idle_s)
+        yield piece
+
+
+def _can_be_told(source: Any) -> bool:
+    """Whether a read that was given up can be begun again; gunicorn's reader of chunks would be at its end."""
+    return isinstance(source, Body) and isinstance(source.reader, LengthReader)
 
 
 def _reading(source: Any) -> Callable[[], bytes]:

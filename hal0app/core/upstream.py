@@ -17,6 +17,10 @@ class Broken(UpstreamError):
     """It ended or spoke nonsense in the middle of an answer."""
 
 
+class Garbled(Broken):
+    """What it said is not HTTP: whoever listens there is no backend as it should be, but it has not gone."""
+
+
 class Silent(UpstreamError):
     """It took the request and then sent nothing for too long."""
 

@@ -24,7 +24,7 @@ from hal0app.core.json_body import JsonBody
 from hal0app.core.openai import answered_by
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
-from hal0app.core.upstream import Aborted, Broken, Silent, Unreached
+from hal0app.core.upstream import Aborted, Broken, Garbled, Silent, Unreached
 from hal0app.services import refusal
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.catalogue import Catalogue
@@ -313,7 +313,7 @@ class Dispatch:
             forget()
             if reply is not None:
                 reply.close()
-            if judge and isinstance(problem, Broken):
+            if judge and isinstance(problem, Broken) and not isinstance(problem, Garbled):
                 raise ModelGone(str(problem)) from problem
             if isinstance(problem, Aborted | Broken | Silent):
                 raise _failure(problem) from problem

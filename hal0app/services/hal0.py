@@ -27,6 +27,7 @@ from hal0app.services.starter import Starter
 from hal0app.services.stats import Stats
 from hal0app.services.stock import Stock
 from hal0app.services.traffic import Traffic
+from hal0app.services.upload import Kept
 
 
 class Worker(Protocol):
@@ -63,6 +64,7 @@ class Hal0:
     starter: Starter
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order
+    kept: Kept = field(default_factory=Kept)  # of uploads under way
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-KEPT_BYTES = 8 << 20  # of a body that has gone out already, so that it can be sent once more
+KEPT_BYTES = 8 << 20  # of all bodies together that have gone out already, so that they can be sent once more
+
+
+class Kept:
+    """How much may be kept of all uploads together, in bytes: many slow ones must not fill the memory."""
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self.left = most
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many bytes; they count until they are given back."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """They are kept no more."""
+        self.left += size
 
 
 class Upload:
@@ -21,9 +39,11 @@ class Upload:
         span: tuple[int, int] | None,
         rest: Iterator[bytes] | None = None,
         length: int | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.length = length
-        self._boundary, self._head, self._span, self._flow = boundary, head, span, _Flow(rest or iter(()))
+        self._boundary, self._head, self._span = boundary, head, span
+        self._flow = _Flow(rest or iter(()), kept or Kept())
 
     @property
     def model(self) -> str:
@@ -52,6 +72,10 @@ class Upload:
         """Whether more of it has gone out than was kept, so that it cannot be sent again."""
         return self._flow.spent
 
+    def forget(self) -> None:
+        """It will not be sent once more."""
+        self._flow.forget()
+
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
         yield from self._flow.pieces()
@@ -60,8 +84,8 @@ class Upload:
 class _Flow:
     """What follows the head, from one source however often it is begun."""
 
-    def __init__(self, rest: Iterator[bytes]) -> None:
-        self._rest = rest
+    def __init__(self, rest: Iterator[bytes], budget: Kept) -> None:
+        self._rest, self._budget = rest, budget
         self._kept: list[bytes] = []
         self._size = 0
         self.spent = False
@@ -73,9 +97,14 @@ class _Flow:
             yield piece
 
     def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        self.spent = self._size > KEPT_BYTES
-        if self.spent:
-            self._kept.clear()
-        else:
+        if not self.spent and self._budget.take(len(piece)):
+            self._size += len(piece)
             self._kept.append(piece)
+        else:
+            self.forget()
+
+    def forget(self) -> None:
+        self.spent = True
+        self._kept.clear()
+        self._budget.give_back(self._size)
+        self._size = 0

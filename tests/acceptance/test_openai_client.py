@@ -1,9 +1,10 @@
-"""OpenAI's own client works unmodified against slots."""
+"""OpenAI's own client works unmodified against slots, and so does curl, however old the HTTP it speaks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 
@@ -142,3 +143,24 @@ def test_errors_reach_the_client_as_its_own_exceptions(client: openai.OpenAI) ->
     with pytest.raises(openai.ConflictError) as disabled:
         client.chat.completions.create(model="off", messages=[{"role": "user", "content": "x"}])
     assert disabled.value.code == "slot.disabled"
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streaming", "not streaming"])
+@pytest.mark.parametrize("how", [("--http1.0",), ("--header", "Connection: close")], ids=["HTTP/1.0", "close"])
+def test_curl_gets_a_whole_answer_and_the_end_of_its_connection(app: App, how: tuple[str, ...], stream: bool) -> None:
+    asked = {"model": "primary", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "stream": stream}
+    command = ["curl", "--silent", "--show-error", "--include", "--max-time", "120", *how]
+    body = ["--header", "Content-Type: application/json", "--data", json.dumps(asked)]
+    told = subprocess.run(
+        [*command, *body, f"{app.url}/v1/chat/completions"], capture_output=True, text=True, timeout=150
+    )
+    head, _, answer = told.stdout.partition("\n\n")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert " 200 " in head.splitlines()[0]
+    assert "connection: close" in head.lower()
+    if how == ("--http1.0",):
+        assert "transfer-encoding" not in head.lower()
+    if stream:
+        assert answer.rstrip().endswith("data: [DONE]")
+    else:
+        assert json.loads(answer)["usage"]["completion_tokens"] == 4

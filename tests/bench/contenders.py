@@ -119,9 +119,9 @@ def litellm(ground: Ground) -> Iterator[Contender]:
 
 
 def hal0_app(ground: Ground, home: Path) -> App:
-    """A hal0 over the stub, not yet started: one slot that takes all the load, on the contenders' CPU."""
+    """A hal0 over the stub, not yet started: slots that take all the load, on the contenders' CPU."""
     slot = {"type": "llm", "model": MODEL, "max_in_flight": 4096, "queue": 4096}
-    write_slots(home, {SLOT: slot})
+    write_slots(home, {SLOT: slot, "ears": {**slot, "type": "transcription", "model": EARS}})
     return App(home, free_port(), f"http://127.0.0.1:{ground.stub_port}", PATIENT, behind=on_cpu(PROXY_CPU))
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+
+import requests
 
 from tests.bench.contenders import Contender
 from tests.bench.generator import Failed
@@ -32,7 +35,8 @@ LLAMACPP = {"backend": "system", "prefer_system": True, "args": "--parallel 1 --
 LOADS = 5
 LONGEST_S = 10.0  # no load begins later
 NEXT_LOAD_S = 6.0  # more than an unload takes
-GIVE_UP_S = 60.0
+GIVE_UP_S = 30.0  # of one request
+ALL_OF_IT_S = 180  # with the wait for another process's lemond to end
 
 
 class Way:
@@ -67,23 +71,45 @@ class Way:
         return sorted(self.times_ms)[int((len(self.times_ms) - 1) * share)]
 
 
-def _load(app: App, loading: threading.Event) -> None:
-    """Load and unload the cold model a few times; the event is set while it loads."""
-    begun = time.monotonic()
-    for _ in range(LOADS):
-        if time.monotonic() - begun > LONGEST_S:
-            return
-        loading.set()
-        app.post("/api/slots/cold/load?wait=true").raise_for_status()
-        loading.clear()
-        app.post("/api/slots/cold/unload?wait=true").raise_for_status()
+class Loads:
+    """The loads of the cold model: whether one is under way, and whether there will be another."""
 
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._loading, self._over = threading.Event(), threading.Event()
 
-def _ask_while(loading: threading.Event, *ways: Way) -> None:
-    """Ask each in turn as long as the other model loads, until it does so no more."""
-    while loading.wait(NEXT_LOAD_S):
-        for way in ways:
-            way.ask()
+    def run(self) -> None:
+        """Load and unload the model a few times. Raises Failed when that is refused or takes too long."""
+        begun = time.monotonic()
+        try:
+            for _ in range(LOADS):
+                if self._over.is_set() or time.monotonic() - begun > LONGEST_S:
+                    return
+                self._loading.set()
+                self._act("load")
+                self._loading.clear()
+                self._act("unload")
+        finally:
+            self.end()
+
+    def _act(self, act: str) -> None:
+        try:
+            answer = requests.post(f"{self._app.url}/api/slots/cold/{act}?wait=true", timeout=GIVE_UP_S)
+        except requests.RequestException as problem:
+            raise Failed(f"the {act} of the other model: {problem}") from problem
+        if not answer.ok:
+            raise Failed(f"the {act} of the other model was answered {answer.status_code}: {answer.text[:300]}")
+
+    def end(self) -> None:
+        """There will be no other; nobody waits for one."""
+        self._over.set()
+        self._loading.set()
+
+    def ask_during(self, *ways: Way) -> None:
+        """Ask each in turn as long as the other model loads, until it does so no more."""
+        while self._loading.wait(NEXT_LOAD_S) and not self._over.is_set():
+            for way in ways:
+                way.ask()
 
 
 def _compare(app: App, engine: Engine) -> Figures:
@@ -92,10 +118,13 @@ def _compare(app: App, engine: Engine) -> Figures:
     for way in (own, through, lemond):
         way.ask()
         way.times_ms.clear()
-    loading = threading.Event()
+    loads = Loads(app)
     with ThreadPoolExecutor(2) as pool:
-        others = [pool.submit(_load, app, loading), pool.submit(_ask_while, loading, lemond)]
-        _ask_while(loading, own, through)
+        others = [pool.submit(loads.run), pool.submit(loads.ask_during, lemond)]
+        try:
+            loads.ask_during(own, through)
+        finally:
+            loads.end()  # else the pool would wait for those who still ask
         for one in others:
             one.result()
     return {
@@ -107,11 +136,28 @@ def _compare(app: App, engine: Engine) -> Figures:
     }
 
 
+@contextmanager
+def _within(seconds: int) -> Iterator[None]:
+    """Raises Failed after so many seconds, whatever is waited for; in the main thread only."""
+
+    def late(*_: object) -> None:
+        raise Failed(f"it was not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def warm(_: Contender, lemonade: Callable[..., AbstractContextManager[Engine]] = real_lemond) -> Figures:
     """Latency of a warm slot in milliseconds while another model loads."""
     files = {"small": models.chat(), "big": models.gemma()}
     with (
         all_cpus(),
+        _within(ALL_OF_IT_S),
         lemonade(max_loaded_models=2, models=files, user_models={}, llamacpp=LLAMACPP) as engine,
         hal0(engine.url, SLOTS) as app,
     ):

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -426,6 +427,12 @@ def test_an_empty_piece_does_not_end_an_upload() -> None:
 def test_an_answer_that_comes_before_the_upload_is_through_is_read() -> None:
     said = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
     assert answer(saying(said), method="POST", body=b"x" * (8 << 20)) == (413, b"no")
+
+
+def test_an_answer_that_comes_while_the_upload_pauses_is_read() -> None:
+    said = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+    pauses = chain([b"x"], repeat(b""))
+    assert answer(saying(said), method="POST", body=pauses) == (413, b"no")
 
 
 def listening(peer: socket.socket) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from werkzeug.formparser import parse_form_data
 
 from hal0app.core.multipart import HEADER_BYTES, FieldSearch
-from hal0app.services.upload import KEPT_BYTES, Upload
+from hal0app.services.upload import KEPT_BYTES, Kept, Upload
 
 Part = tuple[str, Any]
 BOUNDARY = b"XX"
@@ -140,6 +140,16 @@ def test_what_went_out_can_go_out_again_while_it_was_kept() -> None:
     next(half), next(half)
     assert b"".join(upload) == b"".join(upload.named("m")) == raw
     assert not upload.spent
+
+
+def test_many_uploads_share_what_is_kept_and_give_it_back() -> None:
+    kept = Kept(1000)
+    one = Upload(BOUNDARY, b"", None, iter([b"x" * 400] * 2), kept=kept)
+    other = Upload(BOUNDARY, b"", None, iter([b"x" * 150] * 2), kept=kept)
+    b"".join(one), b"".join(other)
+    assert (one.spent, other.spent, kept.left) == (False, True, 200)
+    one.forget(), one.forget()
+    assert (one.spent, kept.left) == (True, 1000)
 
 
 def test_a_long_upload_is_not_kept_and_says_so() -> None:

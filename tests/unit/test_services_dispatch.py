@@ -15,7 +15,7 @@ from hal0app.core.headers import value
 from hal0app.core.json_body import JsonBody, read
 from hal0app.core.residency import Link
 from hal0app.core.slot import Broken
-from hal0app.core.upstream import Aborted, Silent, Unreached
+from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
 from hal0app.services.answer import Answer
@@ -535,6 +535,12 @@ def test_a_plain_body_cut_short_is_cut_for_the_client_too(house: House) -> None:
     with pytest.raises(BrokenOff):
         list(answer)
     answer.close()
+
+
+def test_what_is_no_http_is_a_fault_of_the_backend_and_no_eviction(house: House) -> None:
+    house.upstream.script = [Garbled("no status line")]
+    assert refused(house, "primary").code == "upstream.protocol"
+    assert (len(house.upstream.sent), house.leases.in_flight("m")) == (1, 0)
 
 
 def test_json_cut_short_is_asked_for_once_more(house: House) -> None:
