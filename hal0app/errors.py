@@ -137,6 +137,7 @@ CODES: dict[str, Code] = {
     ),
     "model.delete_failed": Code(502, LemonadeError, "Lemonade could not delete the model; the message has its reason."),
     "download.not_found": Code(404, CallerError, "Lemonade lists no download of this id."),
+    "download.not_stopped": Code(409, CallerError, "The download runs or is complete, so there is no part to delete."),
     "backend.unknown": Code(404, CallerError, "Lemonade has no backend of this name."),
     "backend.unsupported": Code(
         409, SlotError, "The backend cannot be installed on this machine; the message has Lemonade's reason."

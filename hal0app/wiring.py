@@ -42,6 +42,7 @@ from hal0app.api import requests as requests_api
 from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
 from hal0app.api.admin import Admin
+from hal0app.api.client_socket import ClientSocket
 from hal0app.core.lost_worker import told
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
@@ -55,6 +56,7 @@ from hal0app.services.hal0 import Hal0
 from hal0app.services.heard import Heard
 from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
+from hal0app.services.lemond_config import LemondConfig
 from hal0app.services.machine import Machine
 from hal0app.services.metering import Metering, gauges
 from hal0app.services.models import Models
@@ -145,7 +147,9 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     slots.vitals = Checkup(requests, stats, sampling).vitals
     models = Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines)
     backends = Backends(lemonade, downloads, store, clock.now)
-    stock = Stock(models, downloads, backends, clock.now)
+    desk = SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now)
+    lemond_config = LemondConfig(lemonade, desk, store, clock.now, wanted.learn)
+    stock = Stock(models, downloads, backends, clock.now, history.uses)
     observer.subscribe(stock.observed)
     machine = Machine(HardwareFiles(), observer, preflight.held, clock.now)
     traffic = Traffic(requests.select, clock.now)
@@ -169,13 +173,26 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         backends=backends,
         stock=stock,
         machine=machine,
-        desk=SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now),
+        desk=desk,
+        lemond_config=lemond_config,
         traffic=traffic,
         heard=heard,
         starter=Starter(Systemd(), store, clock.now, url),
         lemonade_there=host.lemond_installed,
         give_back=lock.give_back,
-        workers=[requests, witness, keeper, downloads, stock, machine, traffic, sampling, stats, upstream],
+        workers=[
+            requests,
+            witness,
+            keeper,
+            downloads,
+            stock,
+            lemond_config,
+            machine,
+            traffic,
+            sampling,
+            stats,
+            upstream,
+        ],
         on_start=[lambda: _take(lock, store)],
     )
 
@@ -204,5 +221,5 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):
         app.register_blueprint(blueprint)
-    mount.init_app(app, hal0)
+    mount.init_app(app, hal0, lambda environ: ClientSocket(environ.get("gunicorn.socket")))
     return app

@@ -54,6 +54,11 @@ class LemonadeClient:
         """lemond's whole configuration."""
         return self._call("GET", "/internal/config", READ_S)
 
+    def config_defaults(self) -> dict[str, Any]:
+        """What the configuration is where nothing was changed; empty when this lemond does not tell."""
+        answer = self._send("GET", "/internal/config/defaults", READ_S)
+        return _checked(answer) if answer.ok else {}
+
     def set_config(self, changes: Mapping[str, Any]) -> None:
         """Change keys of the configuration, all of them or none; lemond writes them to its file."""
         self._call("POST", "/internal/set", READ_S, json=dict(changes))

@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from hal0app.core.request_record import Filters, RequestRecord, Summary
+from hal0app.core.request_record import Filters, RequestRecord, Summary, Use
 
 BUSY_TIMEOUT_S = 2.0
 COLUMNS = tuple(one.name for one in fields(RequestRecord) if one.name != "seq")  # `ts` is the first
@@ -59,6 +59,10 @@ LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, speed, NULL)) A
 GROUP BY key
 """
 _rest = attrgetter(*COLUMNS[1:])
+USES = """
+SELECT model, sum(ts >= :since) AS lately, max(ts) AS last FROM request
+WHERE model IS NOT NULL AND status < 400 GROUP BY model
+"""
 Offload = Callable[[Callable[[], Any]], Any]
 
 
@@ -89,6 +93,11 @@ class RequestTable:
         """What the requests accepted from `since` (Unix seconds) on come to, `by` slot or endpoint."""
         query = SUMMARY.format(by={"slot": "slot", "endpoint": "endpoint"}[by])
         found: dict[str, Summary] = self._offload(lambda: self._summaries(query, round(since * 1000)))
+        return found
+
+    def uses(self, since: float) -> dict[str, Use]:
+        """Every model that answered, with how many answers it gave from `since` (Unix seconds) on."""
+        found: dict[str, Use] = self._offload(lambda: self._uses(round(since * 1000)))
         return found
 
     def last_ttft(self) -> dict[str, int]:
@@ -140,6 +149,10 @@ class RequestTable:
         values = {**filters.__dict__, "lowest": lowest, "highest": highest}
         values.pop("status")
         return [_record(row) for row in self._db().execute(query, values)]
+
+    def _uses(self, since: int) -> dict[str, Use]:
+        rows = self._db().execute(USES, {"since": since})
+        return {model: Use(lately, last / 1000) for model, lately, last in rows}
 
     def _summaries(self, query: str, since: int) -> dict[str, Summary]:
         rows = [dict(row) for row in self._db().execute(query, {"since": since})]

@@ -42,6 +42,8 @@ def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket,
         port_slot=port_slot,
         client=incoming.client(request),
         priority=incoming.priority(request),
+        agent=incoming.agent(request) or "",
+        id=line.id,
     )
     try:
         return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)

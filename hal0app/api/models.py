@@ -77,6 +77,13 @@ def cancel(id: str) -> Response:  # noqa: A002 - the name in the address
     return Response(status=204)
 
 
+@bp.post("/api/downloads/<path:id>/discard")
+def discard(id: str) -> Response:  # noqa: A002 - the name in the address
+    """Delete what a download that was stopped left on the disk."""
+    hal0().downloads.discard(id, agent())
+    return Response(status=204)
+
+
 @bp.get("/api/backends")
 def backends() -> Response:
     """Every backend of every recipe, with its state on this machine."""

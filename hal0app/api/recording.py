@@ -50,8 +50,7 @@ def followed(answer: Answer, id_: str, record: Request | None) -> Answer:
     try:
         answer.headers = [*(pair for pair in answer.headers if pair[0].lower() != "x-request-id"), (ID, id_)]
         if record is not None:
-            answer.tap = record.answered(answer.status, answer.streams, answer.trip)
-            answer.on_end = record.ended
+            record.follow(answer)
     except BaseException:
         answer.close()
         raise

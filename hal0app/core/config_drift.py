@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hal0app.core.lemond_config import nested
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -32,11 +34,4 @@ def differences(wanted: Mapping[str, Any], has: Mapping[str, Any], prefix: str =
 
 def restated(found: Iterable[Difference]) -> dict[str, Any]:
     """The wanted values of differences as one nested mapping, which is what `/internal/set` takes."""
-    changes: dict[str, Any] = {}
-    for one in found:
-        *sections, key = one.key.split(".")
-        table = changes
-        for section in sections:
-            table = table.setdefault(section, {})
-        table[key] = one.wanted
-    return changes
+    return nested({one.key: one.wanted for one in found})

@@ -19,6 +19,8 @@ class Download:
     done_bytes: int = 0
     total_bytes: int = 0
     file: str = ""
+    file_number: int = 0  # of `files`, counted from 1; 0 = not known
+    files: int = 0
     error: str | None = None
 
     @property
@@ -55,6 +57,8 @@ class Download:
             "bytes_downloaded": self.done_bytes,
             "bytes_total": self.total_bytes or None,
             "file": self.file or None,
+            "file_number": self.file_number or None,
+            "files": self.files or None,
             "error": self.error,
         }
 
@@ -68,6 +72,8 @@ def read_download(row: Mapping[str, Any]) -> Download:
         done_bytes=row.get("overall_bytes_downloaded") or 0,
         total_bytes=row.get("total_download_size") or 0,
         file=row.get("file") or "",
+        file_number=row.get("file_index") or 0,
+        files=row.get("total_files") or 0,
         error=row.get("error"),
     )
 

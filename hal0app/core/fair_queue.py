@@ -20,12 +20,17 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: `client` is whom to be fair to, `streams` whether he can be told that he waits."""
+    """Who asks: `client` is whom to be fair to, `streams` whether he can be told that he waits.
+
+    `agent` is the name that he gives himself, `request` the id of his request.
+    """
 
     client: str = ""
     priority: Priority = Priority.INTERACTIVE
     streams: bool = False
     replays: bool = False  # the request was given a place before, and its model was lost
+    agent: str = ""
+    request: str = ""
 
 
 ANYONE = Caller()

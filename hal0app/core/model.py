@@ -35,6 +35,7 @@ class Model:
     size_gb: float | None = None
     context: int | None = None
     source: str = ""
+    suggested: bool = False  # Lemonade recommends it
     ctx_size: int | None = None  # what a load that states no context asks for: the preflight's choice
 
     @property
@@ -56,6 +57,7 @@ def read_model(row: Mapping[str, Any]) -> Model:
         size_gb=row.get("size"),
         context=row.get("max_context_window") or row.get("context_length"),
         source=row.get("source") or "",
+        suggested=bool(row.get("suggested")),
     )
 
 

@@ -37,9 +37,10 @@ class Cause:
     reason: str = "request"
     who: str = ""
     model: str = ""  # the model it makes room for
+    request: str = ""  # the id of the request that wanted it
 
     def as_json(self) -> dict[str, str]:
-        return {"reason": self.reason, "who": self.who, "model": self.model}
+        return {"reason": self.reason, "who": self.who, "model": self.model, "request": self.request}
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,14 @@ class Summary:
 Summaries = Mapping[str, Summary]
 
 
+@dataclass(frozen=True)
+class Use:
+    """How much a model was asked lately and when last (Unix seconds), as far as answers are on record."""
+
+    lately: int
+    last: float
+
+
 def endpoint_name(path: str) -> str:
     """One word for the path after `/v1/`, out of a bounded set."""
     endpoint = BY_NAME.get(path)

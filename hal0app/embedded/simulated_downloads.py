@@ -1,7 +1,7 @@
 """Downloads that only count, for tests of what hal0 shows while a model is on its way: the fault `registry`.
 
 While it is put, a pull starts a row that grows by `rate` bytes a second up to `total`, as lemond's own jobs do, and
-stops at `fail_at` with `error`. Nothing is written to the disk.
+stops at `fail_at` with `error`. One that is cancelled keeps its bytes until it is deleted. Nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ class SimulatedDownloads:
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._lock = threading.Lock()
-        self._answers: dict[tuple[str, str], Callable[[Request, Facts], Answer]] = {
+        self._answers: dict[tuple[str, str], Callable[[Request, Facts], Answer | None]] = {
             ("POST", "pull"): self._pull,
             ("GET", "downloads"): self._list,
             ("POST", "downloads/control"): self._control,
+            ("POST", "delete"): self._delete,
         }
 
     def answer(self, request: Request, facts: Facts | None) -> Answer | None:
@@ -90,8 +91,16 @@ class SimulatedDownloads:
         row = self._rows.get(body.get("id"))
         if row is None:
             raise errors.plain(404, "Download not found")
-        if body["action"] == "pause":
-            row.status = "paused"
-        else:
+        if body["action"] == "remove":
             del self._rows[row.id]
+        else:
+            row.status = {"pause": "paused", "cancel": "cancelled"}[body["action"]]
         return as_json({"status": "ok"})
+
+    def _delete(self, request: Request, facts: Facts) -> Answer | None:
+        """What is there of a download; the row stays, as lemond's does. None: it is no download's model."""
+        row = self._rows.get(f"model:{request.json().get('model_name')}")
+        if row is None:
+            return None
+        row.done = 0.0
+        return as_json({"status": "success", "message": f"Deleted model: {request.json()['model_name']}"})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from hal0app.embedded import errors, flm, host, log_stream
+from hal0app.embedded.config import DEFAULTS
 from hal0app.embedded.engine import VERSION, Engine
 from hal0app.embedded.http import Answer, Application, Reply, Request, Stream, Upgrade, as_json
 from hal0app.embedded.relay import Endpoint
@@ -166,6 +167,10 @@ def config(engine: Engine, request: Request) -> Answer:
     return as_json(engine.config.snapshot())
 
 
+def config_defaults(engine: Engine, request: Request) -> Answer:
+    return as_json(DEFAULTS)
+
+
 def set_config(engine: Engine, request: Request) -> Answer:
     try:
         changes = request.json()
@@ -181,7 +186,9 @@ def downloads(engine: Engine, request: Request) -> Answer:
 
 
 def pull(engine: Engine, request: Request) -> Answer:
-    raise errors.plain(400, "The embedded engine is offline, models are not downloaded", code="lemond_offline")
+    if engine.config["offline"]:
+        raise errors.plain(400, "Lemond is in offline mode, models not downloaded", code="lemond_offline")
+    raise errors.plain(400, "The embedded engine does not download models: put GGUF files into its extra_models_dir")
 
 
 def delete(engine: Engine, request: Request) -> Answer:
@@ -285,6 +292,7 @@ BARE: dict[tuple[str, str], View] = {
     ("GET", "/metrics"): metrics,
     ("GET", "/logs/stream"): logs,
     ("GET", "/internal/config"): config,
+    ("GET", "/internal/config/defaults"): config_defaults,
     ("POST", "/internal/set"): set_config,
     ("POST", "/internal/pin"): pin,
 }

@@ -230,7 +230,7 @@ class Acts:
         except AllPinned as full:
             message = f"every loaded model is pinned, so nothing can make room for '{model.id}'. Unpin one of: {full}"
             raise errors.error("pool.all_pinned", message, models=full.models) from None
-        displaced = replace(errand, cause=Cause("displaced", errand.cause.who, model.id))
+        displaced = replace(errand, cause=Cause("displaced", errand.cause.who, model.id, errand.cause.request))
         for one in leaving:
             self.unload(new_id(), one.model, None, displaced)
         return self._look(errand) if leaving else seen

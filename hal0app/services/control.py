@@ -80,7 +80,7 @@ class Control:
         job: Job | None = None
         try:
             if found.unloaded is not None:
-                job = self._load_job(want, Cause("request"), held=False)
+                job = self._load_job(want, Cause("request", caller.agent, request=caller.request), held=False)
             return self._waiting.wait(found, want.name, wait_s, client)
         except BaseException as problem:
             if job is not None and isinstance(problem, Hal0Error) and problem.code == "slot.loading":

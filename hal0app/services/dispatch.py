@@ -54,6 +54,8 @@ class Ask:
     port_slot: str | None = None  # the slot whose port it came in on: that one serves it, whatever `model` says
     client: str = ""  # whom to be fair to in a queue
     priority: Priority = Priority.INTERACTIVE
+    agent: str = ""
+    id: str = ""
 
     @property
     def streams(self) -> bool:
@@ -154,7 +156,8 @@ class Dispatch:
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s
-        caller = Caller(ask.client, ask.priority, streams=ask.streams and endpoint.streams)
+        streams = ask.streams and endpoint.streams
+        caller = Caller(ask.client, ask.priority, streams, agent=ask.agent, request=ask.id)
         queue_s = load_s = 0.0
         until = self._clock().tick + wait_s
         for replayed in (False, True):

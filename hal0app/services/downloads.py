@@ -69,6 +69,26 @@ class Downloads:
         start = self._starts.get(id_) or self._start_of(id_)
         self.begin(id_, start, agent)
 
+    def discard(self, id_: str, agent: str | None) -> None:
+        """Delete what a stopped download of a model left on the disk, and forget it.
+
+        Raises `download.not_found`, `download.not_stopped`, LemonadeError.
+        """
+        found = next((one for one in self.all() if one.id == id_), None)
+        if found is None or found.type != "model":
+            raise _not_found(id_)
+        if found.running or (self._library.model(found.name) or {}).get("downloaded"):
+            how = "is running: stop it first" if found.running else "is complete: delete the model instead"
+            raise errors.error("download.not_stopped", f"the download of {found.name} {how}")
+        self._library.delete(found.name)
+        self._library.control_download(id_, "remove")
+        self._catalogue.forget(found.name)
+        self._tell(found, "info", f"the part of {found.name} that was downloaded was deleted", agent)
+
+    def under_way(self) -> bool:
+        """Whether a download is followed now, without asking."""
+        return bool(self._followed)
+
     def _control(self, id_: str, action: str) -> None:
         if not self._library.control_download(id_, action):
             raise _not_found(id_)

@@ -16,6 +16,7 @@ from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
 from hal0app.services.feed import Feed
 from hal0app.services.heard import Heard
+from hal0app.services.lemond_config import LemondConfig
 from hal0app.services.machine import Machine
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
@@ -59,6 +60,7 @@ class Hal0:
     stock: Stock
     machine: Machine
     desk: SettingsDesk
+    lemond_config: LemondConfig
     traffic: Traffic
     heard: Heard
     starter: Starter

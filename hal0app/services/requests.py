@@ -23,7 +23,7 @@ from hal0app.core.request_record import (
     cut,
 )
 from hal0app.core.tap import NOTHING_PASSED, Figures, Tap
-from hal0app.services.answer import Trip
+from hal0app.services.answer import Answer, Trip
 from hal0app.services.ports import RequestHistory, RequestMeters
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,16 @@ class Request:
         self._tap = Tap(self._tick, streams)
         return self._tap
 
+    def follow(self, answer: Answer) -> None:
+        """Let it pass the tap, and end with it."""
+        answer.tap = self.answered(answer.status, answer.streams, answer.trip)
+        answer.on_end = self.ended
+
+    @property
+    def figures(self) -> Figures:
+        """What is known of the answer so far."""
+        return self._tap.figures() if self._tap is not None else NOTHING_PASSED
+
     @property
     def begun(self) -> bool:
         """Whether an answer of an upstream has begun, so that its relay will tell the end."""
@@ -187,7 +197,7 @@ class Request:
     def ended(self, outcome: str, size: int) -> None:
         """The relay of the answer has ended; `outcome` is its word for how. Never raises."""
         try:
-            figures = self._tap.figures() if self._tap is not None else NOTHING_PASSED
+            figures = self.figures
         except Exception:
             log.exception("the figures of an answer could not be read")
             figures = NOTHING_PASSED

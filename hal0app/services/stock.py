@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hal0app.core.clock import Clock
+from hal0app.core.clock import Clock, Moment
 from hal0app.core.download import Download
 from hal0app.core.model import Model
 from hal0app.core.progress import NO_PROGRESS, Progress, progress
+from hal0app.core.request_record import Use
 from hal0app.errors import Hal0Error
 from hal0app.services.backends import Backends
 from hal0app.services.downloads import Downloads
@@ -26,7 +27,9 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
 QUIET_PERIOD_S = 5.0
+USES_PERIOD_S = 9.0
 SELDOM_PERIOD_S = 60.0
+HOUR_S = 3600.0
 SAMPLES = 40
 
 
@@ -46,6 +49,7 @@ class Shelves:
     offered: tuple[Model, ...] = ()  # what Lemonade could download
     downloads: tuple[Underway, ...] = ()
     backends: tuple[Mapping[str, Any], ...] = ()
+    uses: Mapping[str, Use] = field(default_factory=dict)  # of the last hour, by model
     taken: float | None = None
     problem: str = ""
 
@@ -61,8 +65,17 @@ class _Counted:
 class Stock:
     """`shelves` never waits; `run` looks. A look that fails keeps what was known, with the reason."""
 
-    def __init__(self, models: Models, downloads: Downloads, backends: Backends, clock: Clock) -> None:
+    def __init__(
+        self,
+        models: Models,
+        downloads: Downloads,
+        backends: Backends,
+        clock: Clock,
+        uses: Callable[[float], Mapping[str, Use]] = lambda since: {},
+    ) -> None:
         self._models, self._downloads, self._backends, self._clock = models, downloads, backends, clock
+        self._uses = uses
+        self._uses_at = float("-inf")
         self._shelves = Shelves()
         self._counted: dict[str, _Counted] = {}
         self._interest = Interest(clock)
@@ -126,7 +139,14 @@ class Stock:
         if now.tick - self._seldom_at > SELDOM_PERIOD_S or any(self._ended(rows)):
             backends, offered = tuple(self._backends.all()), tuple(self._models.offered())
             self._seldom_at = now.tick
-        return Shelves(models, offered, tuple(self._count(row, now.tick) for row in rows), backends, now.wall)
+        counted = tuple(self._count(row, now.tick) for row in rows)
+        return Shelves(models, offered, counted, backends, self._used(now), now.wall)
+
+    def _used(self, now: Moment) -> Mapping[str, Use]:
+        if now.tick - self._uses_at <= USES_PERIOD_S:
+            return self._shelves.uses
+        self._uses_at = now.tick
+        return self._uses(now.wall - HOUR_S)
 
     def _ended(self, rows: list[Download]) -> list[str]:
         running = {one.download.id for one in self._shelves.downloads if one.download.running}

@@ -37,6 +37,10 @@ class Wanted:
         if seen.fresh or seen.link is Link.DOWN:
             self._link = seen.link
 
+    def learn(self, want: Mapping[str, Any]) -> None:
+        """hal0 wants this from now on."""
+        self._want = want
+
     def put_right(self) -> None:
         """Set what differs. While lemond does not answer it stays due; what lemond refuses is told and given up."""
         if not self._due or not self._want:

@@ -78,5 +78,6 @@ def further(
 
 def by_whom(cause: Cause) -> str:
     """Who wanted an operation, in words."""
-    words = {"request": "a request", "restore": "hal0, to bring it back", "idle": "hal0", "displaced": "hal0"}
+    of_agent = f"a request of {cause.who}" if cause.who else "a request"
+    words = {"request": of_agent, "restore": "hal0, to bring it back", "idle": "hal0", "displaced": "hal0"}
     return words.get(cause.reason) or cause.who or "you"

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
 
 from hal0app import errors
 from hal0app.core.endpoints import BY_NAME
+from hal0app.core.tap import Figures
 from hal0app.core.upstream import UpstreamError
 from hal0app.errors import Hal0Error
+from hal0app.services.answer import Trip
 from hal0app.services.dispatch import Ask
 from hal0app.web.blueprint import bp, page
 from hal0app.web.regions import chat_slots, look
 from hal0app.web.site import site
+from hal0app.web.vocabulary import duration
 
 ENDPOINT = BY_NAME["chat/completions"]
-HEADERS = [("Content-Type", "application/json"), ("X-hal0-Agent", "dashboard")]
+AGENT = "dashboard"
+HEADERS = [("Content-Type", "application/json"), ("X-hal0-Agent", AGENT)]
 LONGEST = 1 << 20
-
-
-class Stays:
-    """A client that is not watched: a browser's form waits for its page."""
-
-    begun = False
-
-    def heartbeat(self, text: str) -> None:
-        """Its answer is no stream."""
-
-    def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
-        """Says nothing either."""
-        return lambda: None
-
-    def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Never calls back."""
-        return lambda: None
 
 
 @bp.get("/chat")
@@ -81,22 +67,55 @@ def _numbers() -> dict[str, float]:
 
 
 def _answer(payload: dict[str, Any]) -> tuple[str, str]:
-    """The text of the answer, and what is known of it in words."""
-    raw = json.dumps(payload).encode()
-    reply = site().hal0.dispatch.serve(ENDPOINT, Ask("POST", ENDPOINT.path, HEADERS, raw, payload), Stays())
+    """The text of the answer, and what is known of it in words. It is on record like every other request."""
+    hal0, who = site().hal0, request.remote_addr or ""
+    under_way = hal0.requests.begin(ENDPOINT.path, who, AGENT)
+    under_way.asks_for(payload["model"], payload["model"])
+    ask = Ask(
+        "POST",
+        ENDPOINT.path,
+        HEADERS,
+        json.dumps(payload).encode(),
+        payload,
+        client=f"at {who}",
+        agent=AGENT,
+        id=under_way.id,
+    )
+    try:
+        reply = hal0.dispatch.serve(ENDPOINT, ask, site().line(request.environ))
+    except Hal0Error as problem:
+        under_way.refused(problem.status, problem.code)
+        raise
+    except BaseException:
+        under_way.refused(500, "system.internal")
+        raise
+    under_way.follow(reply)
     try:
         body = b"".join(reply)
     except UpstreamError as problem:
         raise errors.error("upstream.protocol", f"the backend stopped answering: {problem}") from problem
     finally:
         reply.close()
+    text, reason = _told(reply.status, body)
+    return text, _facts(reply.trip, under_way.figures, reason)
+
+
+def _told(status: int, body: bytes) -> tuple[str, str]:
+    """The text of an answer and why it ended. Raises `lemonade.refused`."""
     try:
         told = json.loads(body)
-        if reply.status >= 400:
+        if status >= 400:
             raise errors.error("lemonade.refused", str(told["error"]["message"]))
-        choice, usage = told["choices"][0], told.get("usage") or {}
-        text = choice["message"].get("content") or ""
+        choice = told["choices"][0]
+        return choice["message"].get("content") or "", choice.get("finish_reason") or ""
     except (ValueError, KeyError, IndexError, TypeError):
         raise errors.error("lemonade.refused", "the answer could not be read") from None
-    tokens, reason = usage.get("completion_tokens", "—"), choice.get("finish_reason")
-    return text, f"slot {payload['model']} · {tokens} tokens · ended: {reason}"
+
+
+def _facts(trip: Trip, figures: Figures, reason: str) -> str:
+    """What is known of an answer that came at once; its first token cannot be told apart."""
+    tokens = "tokens not reported" if figures.tokens_out is None else f"{figures.tokens_out} tokens"
+    speed = "" if figures.tokens_per_s is None else f"{figures.tokens_per_s:.1f} tokens/s"
+    load = f"waited {duration(trip.load_ms)} for its model" if trip.load_ms else ""
+    known = (f"slot {trip.slot}", f"model {trip.model}", load, tokens, speed, f"ended: {reason}" if reason else "")
+    return " · ".join(filter(None, known))

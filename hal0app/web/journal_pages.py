@@ -54,4 +54,8 @@ def journal_text() -> Response:
 
 def _text(one: Entry) -> str:
     words = [iso(one.ts), one.level, one.source, one.kind, one.slot or "-", one.message.replace("\n", " ")]
-    return " ".join(words) + (f" (by {one.agent})" if one.agent else "") + "\n"
+    line = log_line(one)
+    by = ", ".join(
+        filter(None, (f"by {line.agent}" * bool(line.agent), f"request {line.request}" * bool(line.request)))
+    )
+    return " ".join(words) + (f" ({by})" if by else "") + "\n"

@@ -25,6 +25,7 @@ class LogLine:
     slot: str
     message: str
     agent: str
+    request: str = ""  # the id of the one that made it happen
 
     @property
     def id(self) -> str:
@@ -36,7 +37,7 @@ def log_line(entry: Entry) -> LogLine:
     """The line of an entry."""
     return LogLine(
         entry.id or 0, round(entry.ts), entry.level, entry.kind, entry.source, entry.slot or "", entry.message,
-        entry.agent or "",
+        entry.agent or "", (entry.data.get("cause") or {}).get("request", ""),
     )  # fmt: skip
 
 

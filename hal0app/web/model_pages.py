@@ -9,7 +9,7 @@ from hal0app import errors
 from hal0app.errors import Hal0Error
 from hal0app.services.models import ModelView
 from hal0app.web.blueprint import YOU, asking, begun, bp, page
-from hal0app.web.shelf import ORDERS, WHERE, Wanted, model_rows
+from hal0app.web.shelf import ORDERS, WHERE, Wanted, fitting, model_rows
 from hal0app.web.site import site
 
 BACK = "/models"
@@ -22,10 +22,20 @@ def models() -> Response:
     wanted = Wanted.of(request.args)
     shelves = site().hal0.stock.shelves()
     rows = model_rows(shelves)
+    nothing_here = shelves.taken is not None and not any(row.here for row in rows)
+    memory = _memory() if nothing_here else None
     return page(
         "models", said=SAID.get(request.args.get("said", ""), ""), wanted=wanted, rows=wanted.of_rows(rows),
         hidden=len(rows), orders={key: words for key, (words, _) in ORDERS.items()}, places=WHERE, shelves=shelves,
+        offline=site().hal0.lemond_config.offline, nothing_here=nothing_here, memory=memory,
+        suggestions=fitting(shelves, memory),
     )  # fmt: skip
+
+
+def _memory() -> int | None:
+    """The memory that models live in, in bytes; None while it is not known."""
+    gauges = site().hal0.machine.gauges()
+    return gauges.memory.total if gauges and gauges.memory else None
 
 
 @bp.post("/models/pull")
@@ -49,12 +59,11 @@ def act_on_model(act: str) -> AnyResponse:
     return begun(name, f"{'Loading' if act == 'load' else 'Unloading'} {name}.", job, BACK)
 
 
-@bp.post("/downloads/<path:id>/<any(pause, resume, cancel):act>")
+@bp.post("/downloads/<path:id>/<any(pause, resume, cancel, discard):act>")
 def control(id: str, act: str) -> AnyResponse:  # noqa: A002 - the name in the address
-    """Stop a download, go on with it, or give it up."""
-    downloads = site().hal0.downloads
-    words = {"pause": "paused", "resume": "resumed", "cancel": "given up"}
-    {"pause": downloads.pause, "resume": downloads.resume, "cancel": downloads.cancel}[act](id, YOU)
+    """Stop a download, go on with it, give it up, or delete what is there of it."""
+    words = {"pause": "paused", "resume": "resumed", "cancel": "given up", "discard": "given up and its part deleted"}
+    getattr(site().hal0.downloads, act)(id, YOU)
     site().hal0.stock.changed()
     return begun(id, f"The download of {id.partition(':')[2]} was {words[act]}.", None, BACK)
 

@@ -26,14 +26,14 @@ from hal0app.web import (
 from hal0app.web.hub import Hub
 from hal0app.web.outcomes import Outcomes
 from hal0app.web.painting import Painter, build
-from hal0app.web.site import EXTENSION, Site
+from hal0app.web.site import EXTENSION, Line, Site
 
 # Each of them puts its routes on the blueprint.
 PAGES = (pages, chat_pages, settings_pages, journal_pages, model_pages, slot_acts, slot_pages, lemonade_acts)
 
 
-def init_app(app: Flask, hal0: Hal0) -> None:
-    """Register the pages; the hub begins and ends with hal0's background work."""
+def init_app(app: Flask, hal0: Hal0, line: Line) -> None:
+    """Register the pages; the hub begins and ends with hal0's background work. `line`: a request's connection."""
     loaded = assets.load()
     painter = Painter(loaded.urls)
     recall = Recall(hal0.store)
@@ -42,7 +42,7 @@ def init_app(app: Flask, hal0: Hal0) -> None:
     def tell(slot: str, error: Hal0Error) -> None:
         hub.say(blueprint.toast(painter, f"{slot}: {error.message}", failed=True))
 
-    app.extensions[EXTENSION] = Site(hal0, loaded, painter, hub, Outcomes(tell), recall)
+    app.extensions[EXTENSION] = Site(hal0, loaded, painter, hub, Outcomes(tell), recall, line)
     app.register_blueprint(blueprint.bp)
     app.register_blueprint(events.bp)
     hal0.observer.subscribe(hub.wake)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from hal0app.core.slot_type import SlotType
 from hal0app.core.throughput import Throughput
 from hal0app.core.timeline import MINUTE, Timeline, timeline
 from hal0app.services.hal0 import Hal0
@@ -20,6 +19,7 @@ from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
 from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
+from hal0app.web.bench import Bench, benches
 from hal0app.web.cards import Card, Summary, cards, summary
 from hal0app.web.lemonade_line import lemonade_line
 from hal0app.web.log import LogLine, heard_line, log_line
@@ -48,6 +48,7 @@ class Sight:
     traffic: Callable[[], Throughput | None] = lambda: None
     heard: Callable[[], list[Line]] = list
     lemonade_there: Callable[[], bool] = lambda: True
+    pulling: Callable[[], bool] = lambda: False  # known without asking, so that every page can show it
 
 
 def look(hal0: Hal0, recall: Recall) -> Sight:
@@ -62,6 +63,7 @@ def look(hal0: Hal0, recall: Recall) -> Sight:
         traffic=hal0.traffic.shown,
         heard=hal0.heard.lines,
         lemonade_there=hal0.lemonade_there,
+        pulling=hal0.downloads.under_way,
     )
 
 
@@ -122,6 +124,16 @@ def download_rows(sight: Sight) -> tuple[DownloadRow, ...]:
     return tuple(download_row(one) for one in sight.shelves().downloads)
 
 
+def under_way(sight: Sight) -> tuple[DownloadRow, ...]:
+    """What is being downloaded now."""
+    return tuple(row for row in download_rows(sight) if row.running) if sight.pulling() else ()
+
+
+def download_news(sight: Sight) -> tuple[str, ...]:
+    """What is announced of the downloads: each one's start, half and end."""
+    return tuple(row.said for row in download_rows(sight))
+
+
 def backends(sight: Sight) -> tuple[BackendRow, ...]:
     """What Lemonade can run models with."""
     return backend_rows(sight.shelves())
@@ -157,10 +169,9 @@ def slot_cards(sight: Sight) -> tuple[Card, ...]:
     return cards(sight.slots, sight.snapshot, sight.told.of_slot)
 
 
-def chat_slots(sight: Sight) -> tuple[Card, ...]:
-    """The slots that can chat, without their history."""
-    views = [view for view in sight.slots if view.config is not None and view.config.type is SlotType.LLM]
-    return tuple(card for card in cards(views, sight.snapshot) if card.word not in {"Off", "Empty"})
+def chat_slots(sight: Sight) -> tuple[Bench, ...]:
+    """The slots that can chat."""
+    return benches(sight.slots, sight.snapshot)
 
 
 def slot_summary(sight: Sight) -> Summary:
@@ -184,6 +195,7 @@ def residency(sight: Sight) -> Timeline:
 SHELL = (
     Region("lemonade", "partials/_lemonade_line.html", lemonade_line),
     Region("trial", "partials/_trial_line.html", trial_line),
+    Region("under-way", "partials/_under_way.html", under_way),
     Region("latest", "partials/_journal_line.html", journal_lines),
 )
 
@@ -233,6 +245,7 @@ VIEWS: dict[str, View] = {
         own=(
             Region("model-news", "partials/_model_news.html", model_news),
             Region("downloads", "partials/_downloads.html", download_rows, item="partials/_download.html"),
+            Region("download-news", "partials/_download_news.html", download_news),
             Region("backends", "partials/_backends.html", backends),
         ),
     ),

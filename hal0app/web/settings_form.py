@@ -54,7 +54,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Input:
-    """One setting in a form. `kind`: text | number | list | check | told (shown, not changed here)."""
+    """One setting in a form. `kind`: text | number | list | check | pick (of `options`) | told (not changed here)."""
 
     key: str
     label: str
@@ -64,6 +64,7 @@ class Input:
     source: str
     fixed: bool
     pending: str = ""  # what the running process still has
+    options: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -128,13 +129,13 @@ def changed(part: Part, settings: Sequence[Setting], form: Mapping[str, str]) ->
     for field in part.inputs:
         if field.kind == "told" or field.fixed:
             continue
-        value = _read(field, form.get(field.key, "").strip())
+        value = read(field, form.get(field.key, "").strip())
         if value != known[field.key].value:
             found[field.key.partition(".")[2]] = None if value == "" else value
     return {part.name: found} if found else {}
 
 
-def _read(field: Input, written: str) -> Any:
+def read(field: Input, written: str) -> Any:
     """The value; a number that is none stays text, and the schema says what is wrong with it."""
     if field.kind == "check":
         return written == "on"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app.errors import Hal0Error
-from hal0app.web import settings_form
+from hal0app.services.lemond_config import WANT
+from hal0app.web import lemond_form, settings_form
 from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
 from hal0app.web.site import site
 
-SAVED = "Saved. It takes effect when hal0 restarts."
+SAID = {"saved": "Saved. It takes effect when hal0 restarts.", "lemond": "Saved, and read back from Lemonade."}
 REFUSED_FORM = 422
 YEAR_S = 365 * 86_400
 
@@ -23,11 +25,19 @@ def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = N
         settings = site().hal0.desk.all()
     except Hal0Error as broken:
         settings, problem = [], broken.message
-    said = SAVED if request.args.get("said") == "saved" else ""
+    said = SAID.get(request.args.get("said", ""), "")
+    reading = site().hal0.lemond_config.shown()
+    want: dict[str, Any] = next((one.value for one in settings if one.key == WANT), {})
     return page(
         "settings", problem, status, said, parts=settings_form.parts(settings), wrong=wrong, written=written or {},
-        about=_about(), findings=site().hal0.store.findings(),
+        about=_about(), findings=site().hal0.store.findings(), reading=reading, can_save=_answers(),
+        lemond=lemond_form.inputs(reading, want),
     )  # fmt: skip
+
+
+def _answers() -> bool:
+    """Whether Lemonade answers, so that its own settings can be changed."""
+    return site().hal0.observer.snapshot.seen.link.answers
 
 
 @bp.get("/settings")
@@ -46,6 +56,22 @@ def save_theme() -> AnyResponse:
     else:
         response.delete_cookie(THEME_COOKIE)
     return response
+
+
+@bp.post("/settings/lemond")
+def save_lemond() -> AnyResponse:
+    """Change lemond's own settings, and say what it made of them."""
+    config, written = site().hal0.lemond_config, request.form.to_dict()
+    changes = lemond_form.changed(config.shown(), request.form)
+    if not changes:
+        return redirect("/settings", 303)
+    try:
+        kept = config.change(changes, YOU)
+    except Hal0Error as problem:
+        return _page(problem.message, f"lemond.{problem.param}" if problem.param else "", written, REFUSED_FORM)
+    if kept:
+        return _page(f"Saved, but: {lemond_form.told(kept)}")
+    return redirect("/settings?said=lemond", 303)
 
 
 @bp.post("/settings/<section>")

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 from hal0app.core.backends import NAMES
 from hal0app.core.download import Download
 from hal0app.core.model import Model
+from hal0app.core.request_record import Use
+from hal0app.core.slot_type import SlotType
 from hal0app.services.models import ModelView
 from hal0app.services.stock import Shelves, Underway
 from hal0app.web.cards import TYPE_WORDS
@@ -20,6 +22,8 @@ GB = 1000**3
 MB = 1000**2
 QUANT = re.compile(r"(?:^|[-_.:/])((?:IQ|Q)\d[A-Z0-9_]*|BF16|F16|F32|FP16|MXFP4)(?=$|[-_.])", re.IGNORECASE)
 LONGEST = 200
+FITS = 0.75  # of the memory: the rest is for the context and everything else
+SUGGESTIONS = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class ModelRow:
     pinned: bool = False
     recipe: str = ""
     deletable: bool = False
+    last_used: int | None = None  # Unix seconds, to the minute, of the answers on record
+    lately: int = 0  # answers of the last hour
 
     @property
     def here(self) -> bool:
@@ -49,26 +55,36 @@ class ModelRow:
 
 def model_rows(shelves: Shelves) -> list[ModelRow]:
     """Every model that is here, that a slot names, or that Lemonade offers."""
-    partial = {one.download.name: one.download for one in shelves.downloads if one.download.type == "model"}
-    rows = [_row(view, partial.get(view.model.id)) for view in shelves.models]
-    known = {row.name for row in rows}
-    offered = [_offered(model, partial.get(model.id)) for model in shelves.offered if model.id not in known]
-    known |= {row.name for row in offered}
+    partial = {_bare(one.download.name): one.download for one in shelves.downloads if one.download.type == "model"}
+    rows = [_row(view, partial.get(_bare(view.model.id)), shelves.uses.get(view.model.id)) for view in shelves.models]
+    known = {_bare(row.name) for row in rows}
+    offered = [
+        _offered(model, partial.get(_bare(model.id))) for model in shelves.offered if _bare(model.id) not in known
+    ]
+    known |= {_bare(row.name) for row in offered}
     coming = [
-        ModelRow(name, "", _on_its_way(one)) for name, one in partial.items() if name not in known and not _over(one)
+        ModelRow(one.name, "", _on_its_way(one))
+        for name, one in partial.items()
+        if name not in known and not _over(one)
     ]
     return rows + offered + coming
 
 
+def _bare(name: str) -> str:
+    """The name as Lemonade lists a model of a person's own, which downloads call `user.NAME`."""
+    return name.removeprefix("user.")
+
+
 def _over(download: Download) -> bool:
-    return download.status in {"completed", "cancelled"}
+    """Whether nothing is left to go on with."""
+    return download.status == "completed" or (download.status == "cancelled" and not download.done_bytes)
 
 
 def _on_its_way(download: Download) -> str:
     return "Downloading" if download.running else "Partial"
 
 
-def _row(view: ModelView, download: Download | None) -> ModelRow:
+def _row(view: ModelView, download: Download | None, use: Use | None) -> ModelRow:
     model = view.model
     state = "Loaded" if view.resident else "On disk" if model.downloaded else "Not on disk"
     if download is not None and not _over(download) and not view.resident:
@@ -83,6 +99,8 @@ def _row(view: ModelView, download: Download | None) -> ModelRow:
         pinned=bool(view.resident and view.resident.pinned),
         recipe=NAMES.get(model.recipe, model.recipe),
         deletable=model.downloaded and not model.local,
+        last_used=int(use.last // 60 * 60) if use else None,
+        lately=use.lately if use else 0,
     )
 
 
@@ -98,13 +116,33 @@ def quant(text: str) -> str:
     return found[-1].upper() if found else ""
 
 
+def fitting(shelves: Shelves, memory: int | None) -> list[ModelRow]:
+    """Chat models that Lemonade recommends and `memory` bytes hold with room to work, largest first."""
+    if not memory:
+        return []
+    room_gb = memory * FITS / GB
+    offered = [
+        one for one in shelves.offered if one.type is SlotType.LLM and one.recipe == "llamacpp" and one.suggested
+    ]
+    held = [one for one in offered if one.size_gb and one.size_gb <= room_gb]
+    return [_offered(one, None) for one in sorted(held, key=lambda one: -(one.size_gb or 0))[:SUGGESTIONS]]
+
+
 # -- which of them, in which order
 
 ORDERS = {
     "": (
         "Used first",
-        lambda row: (not row.pinned, row.state != "Loaded", not row.slots, not row.here, row.name.lower()),
+        lambda row: (
+            not row.pinned,
+            row.state != "Loaded",
+            not row.slots,
+            not row.here,
+            -(row.last_used or 0),
+            row.name.lower(),
+        ),
     ),
+    "last": ("Last used", lambda row: (-(row.last_used or 0), -row.lately, row.name.lower())),
     "name": ("Name", lambda row: row.name.lower()),
     "size": ("Size, largest first", lambda row: (-(row.size_gb or 0), row.name.lower())),
     "type": ("Type", lambda row: (row.type, row.name.lower())),
@@ -162,6 +200,18 @@ class DownloadRow:
     done: int = 0
     total: int = 0
     acts: tuple[tuple[str, str], ...] = ()
+    running: bool = False
+
+    @property
+    def said(self) -> str:
+        """What is announced of it: its start, its half, its end."""
+        if not self.running:
+            return f"{self.name}: {self.sentence}"
+        return (
+            f"{self.name}: half is downloaded."
+            if self.total and 2 * self.done >= self.total
+            else f"{self.name}: downloading."
+        )
 
     @property
     def id(self) -> str:
@@ -169,11 +219,18 @@ class DownloadRow:
         return f"dl-{hashlib.sha256(self.key.encode()).hexdigest()[:10]}"
 
 
+STOPPED = (("resume", "Resume"), ("discard", "Delete part"))
 ACTS: dict[str, tuple[tuple[str, str], ...]] = {
     "running": (("pause", "Pause"), ("cancel", "Cancel")),
-    "paused": (("resume", "Resume"), ("cancel", "Give up")),
-    "error": (("resume", "Resume"), ("cancel", "Give up")),
-    "downloading": (("resume", "Resume"), ("cancel", "Give up")),
+    "paused": STOPPED,
+    "error": STOPPED,
+    "downloading": STOPPED,
+    "cancelled": STOPPED,
+}
+BACKEND_ACTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "running": (("cancel", "Cancel"),),
+    "paused": (("resume", "Resume"),),
+    "error": (("resume", "Try again"),),
 }
 TONES = {"error": "bad", "completed": "good"}
 
@@ -184,7 +241,7 @@ def download_row(one: Underway) -> DownloadRow:
     state = "running" if row.running else row.status
     return DownloadRow(
         row.id, row.name, _sentence(one), TONES.get(row.status, "busy" if row.running else "calm"),
-        row.done_bytes, row.total_bytes, ACTS.get(state, ()),
+        row.done_bytes, row.total_bytes, (ACTS if row.type == "model" else BACKEND_ACTS).get(state, ()), row.running,
     )  # fmt: skip
 
 
@@ -192,17 +249,28 @@ def _sentence(one: Underway) -> str:
     row = one.download
     amount = _amount(row)
     if row.running:
-        return " · ".join(filter(None, (amount, *_speed(one))))
+        files = f"file {row.file_number} of {row.files}" if row.files > 1 and row.file_number else ""
+        return " · ".join(filter(None, (amount, *_speed(one), files)))
+    kept = f" The {_size(row.done_bytes)} part is kept." if row.done_bytes and row.type == "model" else ""
     ends = {
         "completed": "Downloaded.",
-        "cancelled": "Cancelled.",
-        "error": f"Download failed: {row.error or 'no reason given'}. The {_size(row.done_bytes)} part is kept.",
+        "cancelled": f"Cancelled.{kept}",
+        "error": f"Download failed: {_reason(row)}.{kept}",
     }
     return ends.get(row.status, f"Stopped at {_size(row.done_bytes)}.")
 
 
+def _reason(row: Download) -> str:
+    """Lemonade's own words, in one line."""
+    return " ".join((row.error or "Lemonade gave no reason").split()).rstrip(".")
+
+
 def _amount(row: Download) -> str:
-    return f"{_size(row.done_bytes)} of {_size(row.total_bytes)}" if row.total_bytes else _size(row.done_bytes)
+    if not row.total_bytes:
+        return _size(row.done_bytes) if row.done_bytes else "Starting"
+    done, whole = _size(row.done_bytes), _size(row.total_bytes)
+    number, unit = done.split()
+    return f"{number if whole.endswith(unit) else done} of {whole}"
 
 
 def _speed(one: Underway) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import current_app
 
 from hal0app.services.hal0 import Hal0
+from hal0app.services.ports import Client
 from hal0app.services.recall import Recall
 from hal0app.web.assets import Assets
 from hal0app.web.hub import Hub
@@ -14,6 +17,7 @@ from hal0app.web.outcomes import Outcomes
 from hal0app.web.painting import Painter
 
 EXTENSION = "hal0-web"
+Line = Callable[[dict[str, Any]], Client]  # the connection of a request, from its WSGI environment
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Site:
     hub: Hub
     outcomes: Outcomes
     recall: Recall
+    line: Line
 
 
 def site() -> Site:

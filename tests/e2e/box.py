@@ -57,7 +57,7 @@ def filled() -> Iterator[Box]:
     listed = {"embed-a": user_model(models.embed(), "embeddings")}
     with (
         tempfile.TemporaryDirectory(prefix="hal0-bin-") as folder,
-        embedded_engine(max_loaded_models=1, models=files, user_models=listed, chaos=True) as engine,
+        embedded_engine(max_loaded_models=1, models=files, user_models=listed, chaos=True, offline=False) as engine,
         hal0(engine.url, SLOTS, PATH=Systemctl(Path(folder)).path) as app,
     ):
         yield Box(app, engine, Systemctl(Path(folder)))

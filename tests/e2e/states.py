@@ -120,7 +120,7 @@ def paused(box: Box) -> Iterator[str]:
     try:
         yield box.url
     finally:
-        box.app.post("/api/downloads/model:user.Some-Model-30B-A3B-GGUF/cancel")
+        box.app.post("/api/downloads/model:user.Some-Model-30B-A3B-GGUF/discard")
         box.engine.release()
 
 

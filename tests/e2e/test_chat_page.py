@@ -59,7 +59,7 @@ def test_an_answer_comes_from_the_slot_with_its_facts_and_loads_it_first(tab: Ta
 def test_waiting_has_words_from_evidence_and_can_be_stopped(tab: Tab, box: Box) -> None:
     box.engine.put("slow", model="tiny-a")
     say(tab)
-    expect(tab.page.locator(".bubble.assistant .text")).to_contain_text("Loading: loading tiny-a")
+    expect(tab.page.locator(".bubble.assistant .text")).to_contain_text("Loading tiny-a (0:0")
     tab.page.click("#chat-stop")
     expect(tab.page.locator(".bubble.assistant .problem")).to_have_text("Stopped by you after 0 tokens.")
     expect(tab.page.locator("#chat-stop")).to_be_hidden()
@@ -122,5 +122,47 @@ def test_without_a_script_the_whole_answer_comes_at_once(box: Box, open_tab: Ope
     tab.page.fill("#max_tokens", "5")
     tab.page.fill("#prompt", "hello")
     tab.page.click("#chat-send")
-    expect(tab.page.locator(".answer-facts")).to_contain_text("slot primary · 5 tokens · ended: length")
     expect(tab.page.locator(".bubble.user")).to_contain_text("hello")
+    facts = tab.page.locator(".answer-facts")
+    expect(facts).to_contain_text("slot primary · model tiny-a · waited ")
+    expect(facts).to_contain_text("5 tokens · ")
+    expect(facts).to_contain_text("ended: length")
+    newest = box.app.get("/api/requests").json()[0]
+    assert (newest["slot"], newest["model"], newest["agent"]) == ("primary", "tiny-a", "dashboard")
+    assert (newest["endpoint"], newest["status"], newest["tokens_out"]) == ("chat/completions", 200, 5)
+    load = box.app.journal(kind="slot.load")[-1]
+    assert (load["agent"], load["data"]["cause"]["request"]) == ("dashboard", newest["id"])
+    tab.page.goto(f"{box.url}/journal?kind=slot.load")
+    expect(tab.page.locator("#log li").last).to_contain_text(f"(by dashboard, request {newest['id']})")
+
+
+def test_a_refusal_without_a_script_is_on_record_too(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, java_script_enabled=False)
+    tab.page.goto(f"{box.url}/chat?slot=ghost")
+    tab.page.fill("#prompt", "hello")
+    tab.page.click("#chat-send")
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("nowhere")
+    newest = box.app.get("/api/requests").json()[0]
+    assert (newest["slot"], newest["outcome"]) == ("ghost", "refused")
+
+
+def test_beside_the_message_is_told_what_sending_does(tab: Tab, box: Box) -> None:
+    hint = tab.page.locator("#prompt-hint")
+    expect(hint).to_contain_text("primary is not loaded. Sending loads tiny-a first")
+    assert box.app.chat("primary").ok
+    expect(hint).to_be_empty()
+    box.engine.kill9()
+    try:
+        expect(tab.page.locator("#chat-away")).to_be_visible()
+        expect(tab.page.locator("#chat-send")).to_have_attribute("aria-disabled", "true")
+    finally:
+        box.engine.start()
+    expect(tab.page.locator("#chat-send")).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_a_full_context_is_told_apart_from_a_short_answer(tab: Tab, box: Box) -> None:
+    assert box.app.chat("primary").ok
+    full = {"choices": [], "usage": {"completion_tokens": 1, "total_tokens": 10_000_000}}
+    answered(tab, [piece("x"), piece("", "length"), full, "DONE"])
+    say(tab)
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("Context is full (")

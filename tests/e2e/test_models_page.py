@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
+from hal0app.adapters.request_table import RequestTable
+from hal0app.core.request_record import RequestRecord
 from tests.e2e.box import Box
 from tests.e2e.browser import Tab
 from tests.support.waiting import eventually
@@ -28,6 +32,7 @@ def registry(box: Box) -> Iterator[Box]:
     yield box
     for row in box.app.get("/api/downloads").json():
         box.app.post(f"/api/downloads/{row['id']}/cancel")
+        box.app.post(f"/api/downloads/{row['id']}/discard")
     box.engine.release()
 
 
@@ -72,11 +77,16 @@ def test_a_download_belongs_to_hal0_and_not_to_the_page(registry: Box, open_tab:
     line.get_by_text("Pause").click()
     expect(other.page.locator(".download")).to_contain_text("Stopped at")
     row(other, "user.slow", "Partial")
+    expect(other.page.locator(".download")).to_contain_text("Delete part")
     other.page.locator(".download").get_by_text("Resume").click()
     expect(line).to_contain_text("kB/s")
     tab.context.close()
+    expect(other.page.locator("#download-news")).to_have_text("user.slow: downloading.")
+    elsewhere = open_tab(registry.url).open("/slots")
+    expect(elsewhere.page.locator("#under-way")).to_contain_text("of 4 MB")
     registry.engine.put("registry", total=4_000_000, rate=40_000_000)
     expect(other.page.locator(".download")).to_contain_text("Downloaded.")
+    expect(elsewhere.page.locator("#under-way p")).to_have_count(0)
 
 
 def test_a_download_that_stands_still_tells_no_speed_and_one_that_failed_tells_why(
@@ -93,12 +103,47 @@ def test_a_download_that_stands_still_tells_no_speed_and_one_that_failed_tells_w
     assert tab.axe() == []
 
 
-def test_a_pull_that_lemonade_refuses_says_why(box: Box, open_tab: OpenTab) -> None:
-    tab = open_tab(box.url, java_script_enabled=False, allowed=("502",))
-    tab.page.goto(f"{box.url}/models")
-    tab.page.fill("#model_name", "user.x")
-    tab.page.click("form.form button")
-    expect(tab.page.get_by_role("alert").first).to_contain_text("offline")
+def test_a_part_can_be_deleted_and_is_gone(registry: Box, open_tab: OpenTab) -> None:
+    registry.app.post("/api/models/pull", {"model_name": "user.half"}).raise_for_status()
+    registry.app.post("/api/downloads/model:user.half/pause").raise_for_status()
+    tab = open_tab(registry.url).open("/models")
+    part = tab.page.locator(".download", has_text="user.half")
+    part.get_by_text("Delete part").click()
+    expect(part).to_have_count(0)
+    assert registry.app.get("/api/downloads").json() == []
+    assert "was deleted" in registry.app.journal(kind="model.pull")[-1]["message"]
+
+
+def test_offline_mode_is_told_where_one_would_pull_and_turned_off_in_the_settings(box: Box, open_tab: OpenTab) -> None:
+    lemond(box, offline=True)
+    try:
+        tab = open_tab(box.url).open("/models")
+        eventually(lambda: tab.page.reload() and tab.page.locator("#downloads-off").count(), "it was read")
+        expect(tab.page.locator("#downloads-off")).to_contain_text("Downloads are off (offline mode).")
+        expect(tab.page.locator("form.form button.main")).to_have_attribute("aria-disabled", "true")
+        assert tab.axe() == []
+        tab.page.click("#downloads-off a")
+        expect(tab.page.locator("#lemond-offline")).to_be_checked()
+    finally:
+        lemond(box, offline=False)
+
+
+def lemond(box: Box, **changes: object) -> None:
+    """Change the engine's configuration behind hal0's back."""
+    requests.post(f"{box.engine.url}/internal/set", json=changes, timeout=30).raise_for_status()
+
+
+def test_a_model_tells_when_it_answered_last_and_how_often_lately(box: Box, open_tab: OpenTab) -> None:
+    table = RequestTable(box.app.home / "var" / "hal0.db", 10_000)
+    now = time.time()
+    table.append(
+        [RequestRecord(now - age, f"r{age}", "chat/completions", 200, "complete", 5, model="tiny-c") for age in (9, 99)]
+    )
+    table.close()
+    tab = open_tab(box.url).open("/models?sort=last")
+    line = tab.page.locator("tr[data-model='tiny-c']")
+    eventually(lambda: tab.page.reload() and "2 in the last hour" in line.inner_text(), "the uses are told", within=40)
+    expect(tab.page.locator("tr[data-model='unloadable'] td").nth(4)).to_have_text("—")
 
 
 def test_a_model_that_is_loaded_is_not_deleted_and_one_that_is_a_persons_own_neither(

@@ -92,3 +92,41 @@ def test_a_browser_can_be_told_its_colours(box: Box, open_tab: OpenTab, script: 
     tab.page.select_option("#theme", "")
     tab.page.click("section:has(#theme) button")
     expect(tab.page.locator("html")).to_have_css("background-color", "rgb(246, 247, 249)")
+
+
+@SCRIPT
+def test_lemonades_own_settings_are_saved_in_it_and_read_back(box: Box, open_tab: OpenTab, script: bool) -> None:
+    tab = open_tab(box.url, java_script_enabled=script)
+    tab.page.goto(f"{box.url}/settings")
+    expect(tab.page.locator("#lemond-log_level-hint")).to_contain_text("A change counts at once. Default of Lemonade.")
+    seconds = 321 if script else 322
+    tab.page.fill("#lemond-global_timeout", str(seconds))
+    tab.page.click("section:has(#lemond-global_timeout) button")
+    expect(tab.page.locator(".said")).to_have_text("Saved, and read back from Lemonade.")
+    expect(tab.page.locator("#lemond-global_timeout-hint")).to_contain_text("Set in Lemonade.")
+    assert requests.get(f"{box.engine.url}/internal/config", timeout=30).json()["global_timeout"] == seconds
+    assert box.app.journal(kind="system.settings")[-1]["message"] == "Lemonade's settings were changed: global_timeout"
+
+
+def test_what_lemonade_refuses_is_told_at_its_field(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, allowed=("422",)).open("/settings")
+    tab.page.fill("#lemond-max_loaded_models", "0")
+    tab.page.click("section:has(#lemond-max_loaded_models) button")
+    expect(tab.page.get_by_role("alert").first).to_contain_text("must be -1 (unlimited) or a positive integer")
+    expect(tab.page.locator("#lemond-max_loaded_models")).to_be_focused()
+    expect(tab.page.locator("#lemond-max_loaded_models")).to_have_value("0")
+
+
+def test_while_lemonade_is_away_its_settings_are_as_last_read_and_not_saved(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/settings")
+    expect(tab.page.locator("#lemond-log_level")).to_be_visible()
+    box.engine.kill9()
+    try:
+        expect(tab.page.locator("#lemonade")).to_contain_text("not answering")
+        tab.open("/settings")
+        part = tab.page.locator("section:has(#part-lemond)")
+        expect(part).to_contain_text("It is not answering; last read at")
+        expect(part.locator("button")).to_have_attribute("aria-disabled", "true")
+    finally:
+        box.engine.start()
+        expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")

@@ -34,6 +34,7 @@ set -e
 mkdir -p "$ROOT$SHARED"
 mount --bind "$SHARED" "$ROOT$SHARED"
 mount -t proc proc "$ROOT/proc"
+if [ -n "${TRUSTED:-}" ]; then mount --bind "$TRUSTED" "$ROOT/etc/ssl/certs/ca-certificates.crt"; fi
 exec chroot "$ROOT" "$@"
 """
 
@@ -262,12 +263,14 @@ def _engine(
     settings: Mapping[str, Any],
     chaos: bool = False,
     simulate_flm: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Engine]:
     runs = cache.shared() / "runs"
     runs.mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runs))
     port = free_port()
     engine = Engine(name, port, home, *command(home, port))
+    engine.environment |= environment or {}
     if chaos:
         engine.chaos_port = free_port()
         engine.command += ["--chaos", str(engine.chaos_port)]
@@ -311,13 +314,20 @@ def real_lemond(
     max_loaded_models: int = 2,
     models: Mapping[str, Path] | None = None,
     user_models: Mapping[str, dict[str, Any]] | None = None,
+    environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Engine]:
     """The real lemond in the chroot of tests/lemond/chroot.sh; needs root. Arguments as `embedded_engine`.
 
-    Waits while another process on this host runs one.
+    Waits while another process on this host runs one. `environment`: more variables; TRUSTED is a file of certificates
+    that lemond is to trust.
     """
-    with ALONE, _engine("lemond", _lemond_command, max_loaded_models, models, user_models, settings) as engine:
+    with (
+        ALONE,
+        _engine(
+            "lemond", _lemond_command, max_loaded_models, models, user_models, settings, environment=environment
+        ) as engine,
+    ):
         yield engine
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hal0app.adapters.request_table import RequestTable
 from hal0app.adapters.store import Store
-from hal0app.core.request_record import Filters, RequestRecord, Summary
+from hal0app.core.request_record import Filters, RequestRecord, Summary, Use
 from hal0app.core.settings import Retention
 
 KEEP = 50
@@ -148,3 +148,9 @@ def test_a_database_that_another_holds_can_be_written_later(table: RequestTable,
     other._db().execute("ROLLBACK")
     assert table.append([record()]) is True
     other.close()
+
+
+def test_the_uses_of_a_model_are_its_answers(table: RequestTable) -> None:
+    table.append([record(1, model="a"), record(2, model="a"), record(9, model="a"), record(5, model="b")])
+    table.append([record(8, model="b", status=500), record(8)])
+    assert table.uses(since=1002.0) == {"a": Use(2, 1009.0), "b": Use(1, 1005.0)}

@@ -63,8 +63,14 @@ def test_it_stands_still_or_fails_where_it_is_told_to(desk: Desk) -> None:
     assert desk.row(fail_at=600) == ("error", 600)
 
 
-def test_one_that_is_cancelled_is_gone(desk: Desk) -> None:
+def test_one_that_is_cancelled_keeps_its_part_until_that_is_deleted(desk: Desk) -> None:
+    desk.now = 5.0
     desk.ask("POST", "/v1/downloads/control", {"id": "model:m", "action": "cancel"})
+    assert desk.row() == ("cancelled", 500)
+    assert desk.ask("POST", "/v1/delete", {"model_name": "m"})["status"] == "success"
+    assert desk.row() == ("cancelled", 0)
+    assert desk.ask("POST", "/v1/delete", {"model_name": "other"}) is None
+    desk.ask("POST", "/v1/downloads/control", {"id": "model:m", "action": "remove"})
     assert desk.ask("GET", "/v1/downloads") == []
     with pytest.raises(EngineError):
         desk.ask("POST", "/v1/downloads/control", {"id": "model:m", "action": "pause"})

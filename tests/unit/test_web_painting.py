@@ -16,6 +16,7 @@ from hal0app.core.residency import Link, Observation
 from hal0app.core.slot import Record, State
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
+from hal0app.services.lemond_config import Reading
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import Told
 from hal0app.services.slots import SlotView
@@ -64,12 +65,19 @@ PAGE_FACTS: dict[str, object] = {
     "written": {},
     "about": [],
     "findings": [],
+    "lemond": (),
+    "reading": Reading(),
+    "can_save": True,
     "wanted": Wanted(),
     "rows": [],
     "hidden": 0,
     "orders": {},
     "places": {},
     "shelves": Shelves(),
+    "offline": False,
+    "nothing_here": False,
+    "memory": None,
+    "suggestions": [],
     "filters": Filters(),
     "lines": [],
     "theme": "",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hal0app.core.download import Download
 from hal0app.core.model import Model
 from hal0app.core.progress import Progress
+from hal0app.core.request_record import Use
 from hal0app.core.residency import Resident
 from hal0app.core.slot_type import SlotType
 from hal0app.services.models import ModelView
 from hal0app.services.stock import Shelves, Underway
-from hal0app.web.shelf import Wanted, backend_rows, download_row, model_rows, quant
+from hal0app.web.shelf import Wanted, backend_rows, download_row, fitting, model_rows, quant
 
 GB = 1000**3
 SHELVES = Shelves(
@@ -83,20 +86,57 @@ def sentence(status: str = "downloading", how: Progress | None = None, error: st
 
 
 def test_a_download_tells_how_far_how_fast_and_how_long() -> None:
-    assert sentence(how=Progress(85e6, 147)) == "6.1 GB of 18.6 GB · 85 MB/s · about 2 min left"
+    assert sentence(how=Progress(85e6, 147)) == "6.1 of 18.6 GB · 85 MB/s · about 2 min left"
     assert sentence(how=Progress(85e6, 14)).endswith("about 14 s left")
-    assert sentence() == "6.1 GB of 18.6 GB"
+    assert sentence() == "6.1 of 18.6 GB"
+    many = Download("model:m", "downloading", True, 900_000_000, 18_600_000_000, file_number=2, files=3)
+    assert download_row(Underway(many)).sentence == "900 MB of 18.6 GB · file 2 of 3"
+    assert download_row(Underway(Download("model:m", running=True))).sentence == "Starting"
 
 
 def test_one_that_stands_still_tells_no_speed() -> None:
-    assert sentence(how=Progress(stalled_s=72)) == "6.1 GB of 18.6 GB · Stalled for 1:12"
+    assert sentence(how=Progress(stalled_s=72)) == "6.1 of 18.6 GB · Stalled for 1:12"
 
 
 def test_one_that_stopped_or_failed_tells_what_is_kept_and_how_to_go_on() -> None:
     assert sentence("paused") == "Stopped at 6.1 GB."
     assert sentence("error", error="disk full") == "Download failed: disk full. The 6.1 GB part is kept."
     acts = [act for act, _ in download_row(Underway(Download("model:m", "error"))).acts]
-    assert acts == ["resume", "cancel"]
+    assert acts == ["resume", "discard"]
+
+
+def test_what_lemonade_says_of_a_failure_is_told_in_one_line_and_nothing_is_kept_of_nothing() -> None:
+    failed = Download("model:m", "error", error="Failed to download\nURL: https://x/y\nbroken off.")
+    assert download_row(Underway(failed)).sentence == "Download failed: Failed to download URL: https://x/y broken off."
+
+
+@pytest.mark.parametrize(
+    ("done", "running", "said"),
+    [(1, True, "m: downloading."), (5, True, "m: half is downloaded."), (5, False, "m: Stopped at 0 kB.")],
+)
+def test_only_the_start_the_half_and_the_end_of_a_download_are_announced(done: int, running: bool, said: str) -> None:
+    status = "downloading" if running else "paused"
+    assert download_row(Underway(Download("model:m", status, running, done, 9))).said == said
+
+
+def test_a_cancelled_download_leaves_a_part_and_is_found_under_the_name_that_lemonade_lists() -> None:
+    part = Underway(Download("model:user.half", "cancelled", done_bytes=GB, total_bytes=2 * GB))
+    shelves = Shelves(offered=(Model("half", downloaded=False),), downloads=(part,))
+    assert [(row.name, row.state) for row in model_rows(shelves)] == [("half", "Partial")]
+
+
+def test_the_last_used_comes_first_where_that_is_asked_for() -> None:
+    shelves = replace(SHELVES, uses={"vec": Use(3, 1_000_000.0), "big": Use(0, 2_000_000.0)})
+    rows = Wanted(sort="last").of_rows(model_rows(shelves))
+    assert [(row.name, row.lately) for row in rows[:2]] == [("big", 0), ("vec", 3)]
+
+
+def test_suggestions_fit_the_memory_with_room_to_work_largest_first() -> None:
+    sizes = {"tiny": 0.5, "fits": 5.0, "huge": 60.0}
+    offered = [Model(name, size_gb=size, suggested=True, downloaded=False) for name, size in sizes.items()]
+    shelves = Shelves(offered=(*offered, Model("unknown", suggested=True), Model("plain", size_gb=1.0)))
+    assert [row.name for row in fitting(shelves, 8 * GB)] == ["fits", "tiny"]
+    assert fitting(shelves, None) == []
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,28 @@
   const seconds = (from) => (performance.now() - from) / 1000;
   const clock = (from) => `${Math.floor(seconds(from) / 60)}:${String(Math.floor(seconds(from) % 60)).padStart(2, "0")}`;
 
+  const known = (name) => [...document.querySelectorAll("#chat-slots [data-slot]")].find((one) => one.dataset.slot === name)?.dataset;
+  const loaded = (slot) => ["Ready", "Serving", "Drift"].includes(slot.word);
+
   // What is known of the slot says what is waited for; nothing is made up.
   function waiting(answer) {
-    const slot = [...document.querySelectorAll("#chat-slots [data-slot]")].find((one) => one.dataset.slot === answer.slot);
+    const slot = known(answer.slot);
     if (!slot || !answer.looked) return "Sent";
-    const loaded = ["Ready", "Serving", "Drift"].includes(slot.dataset.word);
-    return `${loaded ? "Reading the prompt" : `${slot.dataset.word}: ${slot.dataset.sentence}`} (${clock(answer.sent)})`;
+    const time = clock(answer.sent);
+    if (slot.word === "Loading") return `Loading ${slot.model} (${time}${slot.last ? `, last time ${slot.last}` : ""})`;
+    if (loaded(slot)) return `Reading about ${answer.asked} prompt tokens (${time})`;
+    return `Sent. ${slot.word}: ${slot.sentence} (${time})`;
+  }
+
+  // What sending would do, beside the message; while Lemonade is away, why nothing can be sent.
+  function tell() {
+    const slot = known(value("chat-slot")), away = slot !== undefined && "blocked" in slot;
+    document.getElementById("chat-away").hidden = !away;
+    if (!running) send.toggleAttribute("aria-disabled", away) && send.setAttribute("aria-disabled", "true");
+    const about = slot?.last ? ` (about ${slot.last})` : "";
+    const text = !slot || loaded(slot) ? "" : `${value("chat-slot")} is not loaded. Sending loads ${slot.model} first${about}, which may evict another.`;
+    const hint = document.getElementById("prompt-hint");
+    if (hint.textContent !== text) hint.textContent = text;
   }
 
   function body(slot) {
@@ -47,7 +63,8 @@
 
   class Answer {
     constructor(slot) {
-      Object.assign(this, { slot, sent: performance.now(), text: "", thought: "", pieces: 0, first: null, reason: "", looked: false });
+      const asked = Math.max(1, Math.round(messages.reduce((sum, one) => sum + one.content.length, value("system").length) / 4));
+      Object.assign(this, { slot, asked, sent: performance.now(), text: "", thought: "", pieces: 0, first: null, reason: "", looked: false });
       this.box = bubble("assistant", "Sent");
       this.box.setAttribute("aria-busy", "true");
       this.out = this.box.querySelector(".text");
@@ -125,6 +142,13 @@
     }
   }
 
+  // Why an answer ended before its end: the context is full where the count of its tokens says so.
+  function cut(answer) {
+    const ctx = Number(known(answer.slot)?.ctx), all = answer.usage?.total_tokens;
+    if (ctx && all >= ctx) return `Context is full (${ctx} tokens). Start a new chat or raise the context of the slot.`;
+    return "The answer was cut at the longest answer that is set here.";
+  }
+
   async function ask(text) {
     const slot = value("chat-slot");
     if (text) { messages.push({ role: "user", content: text }); bubble("user", text); }
@@ -134,12 +158,12 @@
     stop.hidden = false;
     try {
       const response = await fetch("/v1/chat/completions", {
-        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(slot)), signal: answer.abort.signal,
+        method: "POST", headers: { "Content-Type": "application/json", "X-hal0-Agent": "dashboard" }, body: JSON.stringify(body(slot)), signal: answer.abort.signal,
       });
       answer.model = decodeURIComponent(response.headers.get("X-Hal0-Model") ?? "");
       if (!response.ok) throw new Error((await response.json()).error?.message ?? `hal0 answered ${response.status}`);
       await answer.read(response);
-      answer.end(answer.reason === "length" ? "The answer was cut: it reached the longest answer, or the context is full." : "");
+      answer.end(answer.reason === "length" ? cut(answer) : "");
       messages.push({ role: "assistant", content: answer.text });
       told.textContent = `Answer finished, ${answer.tokens} tokens.`;
     } catch (problem) {
@@ -152,19 +176,23 @@
       running = null;
       send.removeAttribute("aria-disabled");
       stop.hidden = true;
+      tell();
     }
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = prompt.value.trim();
-    if (!text || running) return;
+    if (!text || running || send.getAttribute("aria-disabled")) return;
     prompt.value = "";
     ask(text);
   });
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   });
+  document.getElementById("chat-slot").addEventListener("change", tell);
+  new MutationObserver(tell).observe(document.getElementById("chat-slots").parentElement, { subtree: true, childList: true, attributes: true });
+  tell();
   stop.addEventListener("click", () => { running?.abort.abort(); prompt.focus(); });
   document.getElementById("chat-new").addEventListener("click", () => {
     running?.abort.abort();
