@@ -25,6 +25,7 @@ DRAIN_POLL_S = 0.25
 # Collecting garbage stops every stream. What is there after the start stays, and is looked at no more; of what comes
 # later most goes by itself, so that looking seldom is enough.
 GARBAGE = (10_000, 10, 10)
+SWITCH_S = 0.001  # how long a thread that works in Python keeps the event loop waiting at a time
 
 
 def _settings() -> Settings:
@@ -93,6 +94,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE)
+    sys.setswitchinterval(SWITCH_S)
     if period_s := systemd_notify.watchdog_period_s(os.environ):
         gevent.spawn(_feed_the_watchdog, worker, period_s)
 

@@ -111,7 +111,8 @@ class HttpCall:
                 raise Aborted  # noqa: TRY301 - it ends as any other failure does
             with suppress(*GONE):  # it may have answered before it had read everything
                 self._sent_all = self._send(connection)
-            return HttpReply(self, connection, *self._head(connection))
+            reply = HttpReply(self, connection, *self._head(connection))
+            self._body = None  # a long prompt is not to be kept while its answer streams
         except TimeoutError as late:
             raise self._failure(Silent(str(late))) from late
         except Malformed as problem:
@@ -121,6 +122,7 @@ class HttpCall:
         except BaseException:
             self.end(reusable=False)
             raise
+        return reply
 
     def _send(self, connection: socket.socket) -> bool:
         body, headers = self._body, list(self._headers)

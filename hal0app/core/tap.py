@@ -28,6 +28,7 @@ _REPEATS = re.compile(rb'"type"\s*:\s*"[\w.]*\.(?:added|completed|created|done|f
 _DONE = b"[DONE]"
 _OPENING = b'"message_start"'
 _QUOTE = ord('"')
+_NEWLINE = ord("\n")
 _CLOSED = b"\n\n\r\n"  # how a chunk ends that ends with an event
 # How a chunked body begins, and how no event stream and no JSON does.
 _FRAMED = re.compile(rb"[0-9a-fA-F]{1,16}[ \t]*(?:;[^\n]*)?\r\n")
@@ -96,8 +97,8 @@ class Tap:
             and (line := WHOLE.get(size)) is not None
             and piece.startswith(line)
             and piece.startswith(alike, len(line))
-            and piece.endswith(_CLOSED)
-            and piece.find(b"\n", len(line) + len(alike)) == size - len(_CLOSED)
+            and piece.find(b"\n", len(line) + len(alike)) == size - 4
+            and piece[size - 3] == _NEWLINE
             and piece[len(line) + len(alike)] != _QUOTE
         ):
             now = tick()
@@ -135,7 +136,7 @@ class Tap:
         begin = piece.find(b"data:", len(line))
         content = piece.find(self._marker, begin) + len(self._marker)
         if (
-            piece[begin - 1] != ord("\n")
+            piece[begin - 1] != _NEWLINE
             or content < begin + len(self._marker)
             or piece[content] == _QUOTE
             or piece.count(b"\n", begin, content)

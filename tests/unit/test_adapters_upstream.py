@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, repeat
@@ -449,6 +450,17 @@ def test_an_upload_whose_own_source_breaks_off_says_nothing_of_the_other_side() 
         made = call(server.url, method="POST", body=upload())
         with pytest.raises(Aborted):
             made.reply()
+
+
+def test_a_body_is_not_kept_while_its_answer_streams() -> None:
+    sent, over = (piece for piece in [b"a long prompt"]), threading.Event()
+    kept = weakref.ref(sent)
+    with serving(saying(OK + b"Content-Length: 2\r\n\r\n", wait=over)) as server:
+        reply = call(server.url, method="POST", body=sent).reply()
+        del sent
+        assert kept() is None
+        over.set()
+        reply.close()
 
 
 def test_a_path_that_cannot_be_sent_is_broken() -> None:
