@@ -59,7 +59,7 @@ bind = [
 ]
 log_level = _log_level()
 proc_name = "hal0"
-worker_class = "gevent"
+worker_class = "hal0app.api.worker.Worker"
 workers = 1
 worker_connections = 4000
 backlog = 4096

@@ -43,6 +43,8 @@ from hal0app.api import settings as settings_api
 from hal0app.api import slots as slots_api
 from hal0app.api.admin import Admin
 from hal0app.api.client_socket import ClientSocket
+from hal0app.api.fast_lane import FastLane
+from hal0app.api.worker import EXTENSION
 from hal0app.core.lost_worker import told
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
@@ -216,7 +218,10 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     api_errors.init_app(app)
     recording.init_app(app)
     admin = Admin(hal0.settings.auth.mode == "open", admin_key(environment))
-    security.init_app(app, security.rules(hal0.settings.server.allowed_hosts, admin))
+    rules = security.rules(hal0.settings.server.allowed_hosts, admin)
+    security.init_app(app, rules)
+    if hal0.settings.server.fast_lane:
+        app.extensions[EXTENSION] = FastLane(hal0, rules)
     slot_ports.init_app(app)
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):

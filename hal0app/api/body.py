@@ -60,6 +60,8 @@ def bounded(request: Incoming, limit: int, peer: Any, idle_s: float) -> bytes:
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
+        if size < (request.content_length or 0):
+            raise ConnectionResetError("it ended before its body did")
     return read[0] if len(read) == 1 else b"".join(read)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from hal0app import errors
 from hal0app.api.error_answer import error_answer, error_event
+from hal0app.api.faults import unexpected
 from hal0app.api.relayed import LastEvent, begun
 from hal0app.errors import Hal0Error
-
-log = logging.getLogger(__name__)
 
 # What Flask itself refuses, in our words.
 OF_FLASK = {
@@ -33,12 +30,6 @@ def respond(error: Hal0Error) -> Response:
         return LastEvent(client, error_event(error, request.path))
     told = error_answer(error, request.path)
     return Response(told.body, told.status, told.headers)
-
-
-def unexpected(method: str, path: str, problem: Exception) -> Hal0Error:
-    """What a client is told of a fault of ours, which is logged."""
-    log.error("%s %s failed unexpectedly", method, path, exc_info=problem)
-    return errors.error("system.internal", "an unexpected fault in hal0; its log has the trace")
 
 
 def _of_flask(problem: HTTPException) -> Response:

@@ -28,12 +28,16 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Server(Section, frozen=True, kw_only=True):
-    """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB); uploads are streamed and not bound by it."""
+    """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB); uploads are streamed and not bound by it.
+
+    `fast_lane`: plain requests for inference go past Flask.
+    """
 
     host: str = "127.0.0.1"
     port: TcpPort = 8080
     allowed_hosts: tuple[str, ...] = ()
     max_body_mb: Annotated[int, msgspec.Meta(ge=1)] = 64
+    fast_lane: bool = True
 
 
 class Lemonade(Section, frozen=True, kw_only=True):

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.app import App
+from tests.integration.conftest import SLOTS
+from tests.support.app import App, hal0
+from tests.support.engines import Engine
 
 CHAT = {"model": "primary", "messages": [{"role": "user", "content": "x"}]}
+
+
+@pytest.fixture(scope="module", params=["fast", "flask"])
+def app(request: pytest.FixtureRequest, tiny: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """In both lanes."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "etc").mkdir()
+    (home / "etc" / "hal0.toml").write_text(f"[server]\nfast_lane = {'true' if request.param == 'fast' else 'false'}\n")
+    with hal0(tiny.url, SLOTS, home) as running:
+        yield running
 
 
 def definitions(app: App) -> dict[str, str]:

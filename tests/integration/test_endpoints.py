@@ -47,11 +47,13 @@ def engine() -> Iterator[Engine]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+@pytest.fixture(scope="module", params=["fast", "flask"])
+def app(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """In both lanes."""
     home = tmp_path_factory.mktemp("home")
     (home / "etc").mkdir()
-    (home / "etc" / "hal0.toml").write_text(SETTINGS)
+    lane = f"[server]\nfast_lane = {'true' if request.param == 'fast' else 'false'}\n"
+    (home / "etc" / "hal0.toml").write_text(lane + SETTINGS)
     with hal0(engine.url, SLOTS, home) as running:
         yield running
 

@@ -1,7 +1,8 @@
 """hal0 as a WSGI application that can be looked into, and, as a program, served by a server without a socket to take.
 
-`/relay-test/counts` tells what a request leaves behind, `/relay-test/ends/<script>` how its relay ended. A request with
-`X-Beats: n` gets n signs of life before its lease; `X-Then: error` refuses it after them.
+`/relay-test/counts` tells what a request leaves behind, `/relay-test/ends/<script>` how its relay ended,
+`/relay-test/ways/<script>` in which lane requests for inference came. A request with `X-Beats: n` gets n signs of life
+before its lease; `X-Then: error` refuses it after them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from hal0app import errors, wiring
 from hal0app.api import inference, v1
 from hal0app.api.incoming import Incoming
+from hal0app.api.plain_request import PlainRequest
 from hal0app.core.ending import Ending
 from hal0app.core.fair_queue import Caller
 from hal0app.services.answer import Answer
@@ -51,6 +53,7 @@ def counts(hal0: Any) -> Response:
 def with_ends(app: Flask) -> None:
     """Keep, besides the record, how an answer ended and what its tap was given, under the name of its script."""
     ends: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    ways: dict[str, list[str]] = defaultdict(list)
 
     def noted(answer: Answer, name: str) -> Answer:
         raw, tap, on_end = bytearray(), answer.tap, answer.on_end
@@ -72,6 +75,7 @@ def with_ends(app: Flask) -> None:
 
     def served(hal0: Any, endpoint: Any, asked: Incoming, *more: Any) -> Answer:
         CURRENT.headers = asked.headers
+        ways[asked.headers.get("X-Script", "")].append("fast" if isinstance(asked, PlainRequest) else "flask")
         return noted(serve(hal0, endpoint, asked, *more), asked.headers.get("X-Script", ""))
 
     def forwarded(answer: Answer, *more: Any) -> Answer:
@@ -79,6 +83,7 @@ def with_ends(app: Flask) -> None:
 
     inference.serve, v1.followed = served, forwarded
     app.add_url_rule("/relay-test/ends/<name>", "ends", lambda name: jsonify(ends[name]))
+    app.add_url_rule("/relay-test/ways/<name>", "ways", lambda name: jsonify(ways[name]))
 
 
 def with_heartbeats(control: Control) -> None:

@@ -1,4 +1,4 @@
-"""hal0 in front of a scripted upstream: over gunicorn's socket, and as a plain WSGI server iterates it."""
+"""hal0 before a scripted upstream: over gunicorn's socket, in both lanes, and as a plain WSGI server iterates it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from tests.support.waiting import eventually
 STALL_S = 6
 UPLOAD_IDLE_S = 2
 HEARTBEAT_S = 1
+KEEP_ALIVE_S = 5
 GUNICORN = ("-m", "gunicorn", "-c", "python:hal0app.gunicorn_conf", "tests.relay.app_under_test:create_app()")
 PLAIN_WSGI = ("-m", "tests.relay.app_under_test")
 
 
 @contextmanager
-def front(upstream: Upstream, command: tuple[str, ...]) -> Iterator[App]:
+def front(upstream: Upstream, command: tuple[str, ...], fast_lane: bool = True) -> Iterator[App]:
     with tempfile.TemporaryDirectory(prefix="hal0-relay-") as folder:
-        app = App(Path(folder), free_port(), upstream.url, command=command)
+        environment = {"GUNICORN_CMD_ARGS": f"--keep-alive {KEEP_ALIVE_S}"}
+        app = App(Path(folder), free_port(), upstream.url, environment, command=command)
         write_slots(app.home, {"primary": {"type": "llm", "model": "m", "default": True, "max_in_flight": 64}})
         (app.home / "etc" / "hal0.toml").write_text(
+            f"[server]\nfast_lane = {str(fast_lane).lower()}\n"
             f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\nheartbeat_s = {HEARTBEAT_S}\n"
         )
         try:
@@ -46,9 +49,22 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def over_the_socket(upstream: Upstream) -> Iterator[App]:
+def fast_lane(upstream: Upstream) -> Iterator[App]:
     with front(upstream, GUNICORN) as app:
         yield app
+
+
+@pytest.fixture(scope="session")
+def flask_lane(upstream: Upstream) -> Iterator[App]:
+    with front(upstream, GUNICORN, fast_lane=False) as app:
+        yield app
+
+
+@pytest.fixture(params=["fast", "flask"])
+def over_the_socket(request: pytest.FixtureRequest) -> App:
+    """Under gunicorn, in both lanes."""
+    found: App = request.getfixturevalue(f"{request.param}_lane")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +73,10 @@ def over_wsgi(upstream: Upstream) -> Iterator[App]:
         yield app
 
 
-@pytest.fixture(params=["socket", "wsgi"])
+@pytest.fixture(params=["fast_lane", "flask_lane", "over_wsgi"])
 def app(request: pytest.FixtureRequest) -> App:
-    """Both ways that the bytes of an answer can take."""
-    name = {"socket": "over_the_socket", "wsgi": "over_wsgi"}[request.param]
-    found: App = request.getfixturevalue(name)
+    """All the ways that the bytes of an answer can take."""
+    found: App = request.getfixturevalue(request.param)
     return found
 
 

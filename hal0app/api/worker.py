@@ -1,0 +1,74 @@
+"""gunicorn's gevent worker with a fast lane: on each connection plain requests go past WSGI, all others through it.
+
+gunicorn loads this module before the worker patches anything, so that it may import nothing of hal0.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from gevent import GreenletExit
+from gunicorn import util
+from gunicorn.http.errors import NoMoreData
+from gunicorn.http.message import Request
+from gunicorn.workers.ggevent import GeventWorker
+
+EXTENSION = "hal0.fast_lane"
+LEFT = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """Time limits, keep-alive, the number of connections and the end of the worker are gunicorn's in both lanes."""
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection to its end."""
+        lane = self.wsgi.extensions.get(EXTENSION)
+        if lane is None or not isinstance(addr, tuple) or not self._is_plain():
+            super().handle(listener, client, addr)
+            return
+        client.setblocking(True)
+        request = None
+        try:
+            address, parser = listener.getsockname(), lane.parser(self.cfg, client, addr)
+            stays = True
+            while stays and (request := self._next(parser)) is not None:
+                stays = self._served(lane, request, address, client, addr)
+        except NoMoreData:
+            self.log.debug("a client left in the middle of a head")
+        except OSError as problem:
+            if problem.errno not in LEFT:
+                self.log.exception("a connection failed")
+        except (GreenletExit, SystemExit):
+            self.log.debug("a connection was ended with its worker")
+        except Exception as problem:  # noqa: BLE001 - gunicorn tells the log and the client
+            self.handle_error(request if isinstance(request, Request) else None, client, addr, problem)
+        finally:
+            util.close(client)
+
+    def _is_plain(self) -> bool:
+        """Whether connections are HTTP/1.1 over TCP, one request after the other, and nothing else."""
+        cfg = self.cfg
+        odd = cfg.is_ssl or cfg.proxy_protocol != "off" or cfg.protocol != "http" or cfg.http2_cleartext != "off"
+        return bool(cfg.keepalive) and not odd
+
+    def _next(self, parser: Any) -> Any:
+        """The next request, whose head may take as long as a connection may be idle; None at the end."""
+        with self.timeout_ctx():
+            return next(parser, None)
+        return None
+
+    def _served(self, lane: Any, request: Any, address: Any, client: Any, addr: Any) -> bool:
+        """Answer a request; whether the connection can be used again."""
+        if isinstance(request, Request):
+            request.proxy_protocol_info = {}
+            try:
+                self.handle_request(address, request, client, addr)
+            except StopIteration:
+                return False
+            return True
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        stays: bool = lane.serve(request, client, stopping=not self.alive)
+        return stays
