@@ -115,9 +115,14 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 
 def _drain_at_end(worker: Any, hal0: Any) -> None:
-    """Let open streams end themselves once the worker stops, instead of holding it for the grace period."""
+    """Let open streams end themselves once the worker stops, instead of holding it for the grace period.
+
+    The end is in good order from here on, though gunicorn kills a worker that still streams after that period.
+    """
     while worker.alive:
         gevent.sleep(DRAIN_POLL_S)
+    if not getattr(worker, "stalled", False):
+        hal0.give_back()
     hal0.drain()
 
 

@@ -35,6 +35,7 @@ def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
         cmdline=tuple(_text(root / "proc/cmdline").split()),
         memory=int(meminfo.get("MemTotal", 0)) * 1024,
         disk_free=_free(disk or root),
+        program_free=_free(root / "opt"),
         gpu=_gpu(root),
         gtt=_gtt(root),
         cwsr=any("cwsr_size" in _text(one) and "ctl_stack_size" in _text(one) for one in _kfd_nodes(root)),

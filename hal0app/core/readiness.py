@@ -15,6 +15,7 @@ STRIX_HALO = "gfx1151"
 GPU_KERNEL, ROCM_KERNEL, NPU_KERNEL = (6, 11), (6, 18, 4), (7, 0)
 NPU_FIRMWARE = (1, 1)
 LEAST_DISK_BYTES, LITTLE_DISK_BYTES = 2 * GIB, 20 * GIB
+LEAST_PROGRAM_BYTES = GIB // 4  # a release, with room for the next one
 LEAST_MEMORY_BYTES = 4 * GIB
 GTT_SHARE = 0.6  # of the memory: below this an APU leaves much of it unused for models
 FAMILIES = ("debian", "ubuntu", "fedora", "rhel")
@@ -53,6 +54,7 @@ class Host:
     cmdline: tuple[str, ...] = ()
     memory: int = 0
     disk_free: int = 0
+    program_free: int | None = None  # where releases go, /opt
     gpu: str = ""
     gtt: int | None = None
     cwsr: bool = False
@@ -123,6 +125,14 @@ def _disk(host: Host) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "disk", seen)
+
+
+def _program_disk(host: Host) -> Iterator[Finding]:
+    if host.program_free is not None and host.program_free < LEAST_PROGRAM_BYTES:
+        seen = f"{host.program_free >> 20} MiB free in /opt"
+        yield Finding(
+            "fail", "no room for hal0 itself on the disk", seen, f"free {LEAST_PROGRAM_BYTES >> 20} MiB there"
+        )
 
 
 def _ports(host: Host) -> Iterator[Finding]:
@@ -204,5 +214,5 @@ def _lemonade(host: Host) -> Iterator[Finding]:
         yield Finding("warn", "Lemonade's files lie in two places", ", ".join(host.layouts), fix)
 
 
-SOFTWARE: tuple[Check, ...] = (_os, _python, _disk, _ports, _lemonade)
+SOFTWARE: tuple[Check, ...] = (_os, _python, _disk, _program_disk, _ports, _lemonade)
 HARDWARE: tuple[Check, ...] = (_memory, _gpu, _rocm, _gtt, _npu)

@@ -71,13 +71,16 @@ class Control:
         """A lease on the resident `want.model`, after waiting for a place on it, or for its load, where it must be.
 
         Raises what the load raised, `slot.busy` when the queue is full, `slot.loading` after `wait_s` seconds,
-        `client.gone` when the client left.
+        `client.gone` when the client left, `system.stopping` instead of a wait while hal0 stops.
         """
         resident = self._observer.snapshot.residency.resident(want.model)
         found = self._leases.take(resident, want.model, want.terms, caller)
         if isinstance(found, Lease):
             return found
         job: Job | None = None
+        if self._jobs.stopping:  # who is accepted while hal0 stops has nothing to wait for
+            self._leases.withdraw(found)
+            raise stopping()
         try:
             if found.unloaded is not None:
                 job = self._load_job(want, Cause("request", caller.agent, request=caller.request), held=False)

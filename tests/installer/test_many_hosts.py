@@ -67,7 +67,7 @@ def test_a_variable_of_each_host_restarts_one_unit_of_each(two: dict[str, Host],
     before = {name: started(host) for name, host in two.items()}
 
     done = subprocess.run(
-        ["make", "install", f"HOSTS={inventory}"],
+        ["make", "install", f"HOSTS={inventory}", "SET=hal0_serial=2"],
         cwd=checkout.ROOT,
         env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "false"},
         stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from tests.installer.checkout import MODELS
@@ -9,6 +10,7 @@ from tests.installer.conftest import PLAY_S
 from tests.installer.host import Host
 from tests.installer.test_install import recap
 
+ARCH = 'ID=arch\\nPRETTY_NAME="Arch Linux"\\n'
 LISTENER = "python3 -c 'import socket,time; s=socket.create_server((\"0.0.0.0\", 8080)); time.sleep(3600)'"
 
 
@@ -37,3 +39,46 @@ def test_an_occupied_port_is_refused(installed: Host) -> None:
         installed.run("systemctl start hal0.target")
     assert re.search(r"fail +another program has hal0'+s port: 8080", said), said[-3000:]
     assert 'SET="hal0_port=ANOTHER"' in said
+
+
+def test_an_unsupported_distribution_is_refused(installed: Host) -> None:
+    installed.run(f"cp -a /etc/os-release os-release && rm /etc/os-release && printf '{ARCH}' > /etc/os-release")
+    try:
+        said = refused(installed)
+    finally:
+        installed.run("rm /etc/os-release && cp -a os-release /etc/os-release")
+    assert re.search(r"fail +this distribution is not supported: Arch Linux", said), said[-3000:]
+    assert "use Debian, Ubuntu or Fedora" in said
+
+
+def test_a_full_disk_is_refused(installed: Host) -> None:
+    installed.run("mkdir full && mount -t tmpfs -o size=8m tmpfs full && mount --bind full /opt")
+    try:
+        said = refused(installed, "hal0_models_disk=/root/full")
+    finally:
+        installed.run("umount /opt && umount full && rmdir full")
+    assert re.search(r"fail +no room on the disk: 0.0 GiB free", said), said[-3000:]
+    assert re.search(r"fail +no room for hal0 itself on the disk: 8 MiB free in /opt", said)
+    assert "free 256 MiB there" in said
+
+
+def test_a_slot_file_that_makes_no_sense_is_refused(installed: Host) -> None:
+    file = "/etc/hal0/slots/primary.toml"
+    installed.run(f"cp -a {file} kept.toml && echo 'modle = \"tiny-a\"' >> {file}")
+    try:
+        said = refused(installed)
+    finally:
+        installed.run(f"cp -a kept.toml {file}")
+    assert re.search(rf"{file}: .*modle", " ".join(said.split())), said[-3000:]
+    assert "Nothing was changed" in said
+
+
+def test_a_slot_of_the_inventory_that_makes_no_sense_is_not_written(installed: Host) -> None:
+    slots = {"hal0_slots": {"spare": {"type": "llm", "model": "tiny-b", "device": "toaster"}}}
+    installed.write("/root/slots.json", json.dumps({"hal0_extra_models_dir": MODELS, **slots}))
+    done = installed.run("cd hal0 && make install SET=@/root/slots.json", check=False, within=PLAY_S)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert re.search(r"hal0_slots: spare\.toml: '+device'+", said), said[-3000:]
+    assert "No slot was written" in said
+    assert "spare" not in installed.says("ls /etc/hal0/slots")

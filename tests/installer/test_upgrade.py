@@ -7,6 +7,7 @@ from tests.installer.host import Host
 from tests.installer.test_install import STREAM
 
 UPGRADE = INSTALL.replace("install", "upgrade", 1)
+UPGRADE_AND_KEEP_ONE = UPGRADE.replace('SET="', 'SET="hal0_keep=1 ')
 PROGRAM = "/root/hal0/hal0app/wiring.py"
 
 
@@ -36,9 +37,11 @@ def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_
 
     installed.run(f"mv wiring.kept {PROGRAM}")
     change(installed, "# another release")
-    installed.run(f"cd hal0 && {UPGRADE}", within=PLAY_S)
+    installed.run(f"cd hal0 && {UPGRADE_AND_KEEP_ONE}", within=PLAY_S)
     second = release(installed)
     assert second != first
+    assert set(installed.says("ls /opt/hal0/releases").split()) == {first, second}
+    assert len(installed.says("ls /opt/hal0/snapshots").split()) == 1
     assert answers(installed)
 
     rolled_back = installed.run("cd hal0 && make rollback", within=PLAY_S).stdout

@@ -146,6 +146,15 @@ def test_a_request_after_the_stop_is_told_at_once(house: House) -> None:
     assert house.leases.waiting("m") == 0
 
 
+def test_a_request_after_the_stop_does_not_wait_for_a_place(house: House) -> None:
+    lease(house)
+    house.control.stop()
+    with pytest.raises(Hal0Error) as problem:
+        lease(house)
+    assert problem.value.code == "system.stopping"
+    assert house.leases.waiting("m") == 0
+
+
 def test_a_job_that_was_queued_at_the_stop_ends_with_it() -> None:
     house = House(slot())
     job = house.control.load(Want("m", slot()), "ann")
