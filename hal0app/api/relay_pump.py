@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 READ_BYTES = 65536
 LOOKS_PER_LIMIT = 16
 READABLE, WRITABLE = 1, 2
+TAPLESS = "a tap failed and is left out from here on"
 
 
 class Pump:
@@ -104,7 +105,8 @@ class Pump:
     # -- from the upstream
 
     def _readable(self) -> None:
-        recv, passes = self._recv, self._passes  # Python is slow to call what an attribute holds
+        # Python is slow to call what an attribute holds, and a function of our own is not free.
+        recv, passes, tap, send = self._recv, self._passes, self._tap, self._send_down
         try:
             try:
                 piece = recv(READ_BYTES)
@@ -113,20 +115,29 @@ class Pump:
             except OSError as problem:
                 self._break_off(Ending.UPSTREAM_BROKEN, problem)
                 return
-            if passes(piece):
-                self._answer.sent += len(piece)
-                self._show(piece)
-                self._send(piece)
-            elif piece:
-                self._pass(piece)
-            else:
-                self._closed()
+            if not passes(piece):
+                self._take(piece)
+                return
+            self._answer.sent += len(piece)
+            try:
+                tap(piece)
+            except Exception:
+                log.exception(TAPLESS)
+                self._tap = _nothing
+            try:
+                sent = send(piece)
+            except OSError:
+                sent = 0  # what it was is told by the next attempt
+            if sent < len(piece):
+                self._send(piece[sent:])
         except Exception:  # in the hub it would only be printed, and the client would wait for ever
             log.exception("the relay of an answer failed unexpectedly")
             self._end(Ending.UPSTREAM_BROKEN)
 
-    def _closed(self) -> None:
-        if not self._reply.aborted and self._framing.ended():
+    def _take(self, piece: bytes) -> None:
+        if piece:
+            self._pass(piece)
+        elif not self._reply.aborted and self._framing.ended():
             self._complete(b"")
         else:
             self._break_off(Ending.UPSTREAM_BROKEN, "its connection was closed in the middle")
@@ -152,7 +163,7 @@ class Pump:
         try:
             tap(piece)
         except Exception:
-            log.exception("a tap failed and is left out from here on")
+            log.exception(TAPLESS)
             self._tap = _nothing
 
     def _complete(self, rest: bytes) -> None:

@@ -177,7 +177,7 @@ class Request:
 
     def follow(self, answer: Answer) -> None:
         """Let it pass the tap, and end with it."""
-        answer.tap = self.answered(answer.status, answer.streams, answer.trip)
+        answer.tap = self.answered(answer.status, answer.streams, answer.trip).see
         answer.on_end = self.ended
 
     @property
