@@ -36,6 +36,7 @@
     if (boot !== document.body.dataset.boot) location.reload();
   });
   live.addEventListener("polling", () => fresh("polling"));
+  live.addEventListener("signin", () => location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`));
   for (const name of ["htmx:sse:error", "htmx:error", "htmx:response:error"]) {
     live.addEventListener(name, () => show("reconnecting"));
   }
