@@ -45,7 +45,7 @@ def test_the_key_gives_the_right_and_another_key_takes_it(box: Box, open_tab: Op
         box.app.stop()
         box.app.start()
         tab.page.wait_for_url("**/login?next=%2Fslots")
-        expect(tab.page.locator("#readonly")).to_be_visible()
+        expect(tab.page.locator("#key")).to_be_focused()
     finally:
         key.write_text(ADMIN_KEY)
         box.app.stop()
