@@ -90,10 +90,11 @@ def _size(part: Part) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """A line of the hardware."""
+    """A line of the hardware; `fix` says what to do about a value that cannot be read."""
 
     name: str
     value: str
+    fix: str = ""
 
 
 def hardware_facts(gauges: Gauges | None) -> tuple[Fact, ...]:
@@ -108,7 +109,16 @@ def hardware_facts(gauges: Gauges | None) -> tuple[Fact, ...]:
         *(fact for gpu in machine.gpus for fact in _gpu(gpu)),
         *(() if machine.gpus else (Fact("GPU", NOT_REPORTED),)),
         Fact("NPU", machine.npu or NOT_REPORTED),
+        *_denied(machine.denied),
     )
+
+
+def _denied(files: Sequence[str]) -> Iterator[Fact]:
+    """One line for all of them: they have one cause."""
+    if files:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        fix = "Add hal0's user to the group that owns it (ls -l tells which) and restart hal0."
+        yield Fact("Not readable", f"permission denied on {files[0]}{more}", fix)
 
 
 def _cpu(machine: Hardware) -> str:

@@ -58,6 +58,12 @@ def test_each_missing_fact_is_not_reported_alone() -> None:
     )  # fmt: skip
 
 
+def test_what_may_not_be_read_is_told_with_what_to_do() -> None:
+    (told,) = [fact for fact in hardware_facts(Gauges(Hardware(denied=("/sys/a", "/sys/b")))) if fact.fix]
+    assert told.value == "permission denied on /sys/a and 1 more"
+    assert "group" in told.fix
+
+
 def test_the_first_line_has_the_worst_for_the_tab() -> None:
     assert overview(Summary(2, 1, ("bad",)), memory_shown(None, UP), traffic(None)).title == "! 1 failed"
 
