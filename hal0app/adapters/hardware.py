@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hal0app.adapters.memory import MemoryFiles
 from hal0app.core.hardware import Gpu, Hardware
 
 CPU_SENSORS = ("k10temp", "zenpower", "coretemp", "cpu_thermal")
+SENSORS = ("gpu_busy_percent", "hwmon/hwmon*/temp1_input", "hwmon/hwmon*/power1_*", "mem_info_*")
 MILLI, MICRO = 1000, 1_000_000
 IDLE_FIELDS = (3, 4)  # idle and iowait in the line `cpu` of /proc/stat
 
@@ -30,6 +32,7 @@ class HardwareFiles:
             cpu_ticks=self._cpu_ticks(),
             gpus=tuple(map(_gpu, self._cards())),
             npu=self._npu(),
+            denied=tuple(_denied(self._root, [*self._cards(), *self._accelerators()])),
             memory=self._memory.host(),
         )
 
@@ -50,12 +53,22 @@ class HardwareFiles:
         folders = sorted((self._root / "sys/class/drm").glob("card[0-9]*/device"))
         return [folder for folder in folders if "-" not in folder.parent.name]
 
+    def _accelerators(self) -> Iterable[Path]:
+        return sorted((self._root / "sys/class/accel").glob("accel*/device"))
+
     def _npu(self) -> str | None:
-        for folder in sorted((self._root / "sys/class/accel").glob("accel*/device")):
+        for folder in self._accelerators():
             name = _text(folder / "vbnv") or _uevent(folder).get("DRIVER", "")
             if name:
                 return name
         return None
+
+
+def _denied(root: Path, folders: Iterable[Path]) -> Iterator[str]:
+    """What says how a card fares and may not be read, as a path of the machine."""
+    for folder in folders:
+        sensors = [path for name in SENSORS for path in sorted(folder.glob(name))]
+        yield from (f"/{path.relative_to(root)}" for path in sensors if not os.access(path, os.R_OK))
 
 
 def _gpu(folder: Path) -> Gpu:

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from werkzeug.datastructures import Authorization
+from werkzeug.http import parse_cookie
 
 from hal0app import errors
 from hal0app.api.incoming import Incoming
+from hal0app.core import session
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 INFERENCE = ("/v1/", "/api/v1/")
+# Of the pages: inference, this browser's own look, and how one gets the right.
+HARMLESS = frozenset({"/chat", "/settings/appearance", "/login", "/logout"})
+COOKIES = ("hal0-session", "__Host-hal0-session")
 
 
 @dataclass(frozen=True)
@@ -25,15 +33,28 @@ class Admin:
 
     open: bool = False
     key: str | None = None
+    wall: Callable[[], float] = time.time  # Unix seconds
+
+    def may(self, request: Incoming) -> bool:
+        """Whether the sender of this request has the right."""
+        return self.open or is_local(request) or self._knows_key(request) or self.knows_cookie(request)
+
+    def knows_cookie(self, request: Incoming) -> bool:
+        """Whether it comes from a browser that was given the key. A change counts only from one of our own pages."""
+        given = parse_cookie(request.headers.get("Cookie"))
+        offered = next((given[name] for name in COOKIES if name in given), None)
+        if offered is None or self.key is None or not (request.method in SAFE or _from_our_page(request)):
+            return False
+        return session.holds(offered, self.key, self.wall())
 
     def check(self, request: Incoming) -> None:
         """Raise `auth.key_required` unless the sender of this change may make it."""
-        if self.open or request.path.startswith(INFERENCE) or is_local(request) or self._knows_key(request):
+        if request.path.startswith(INFERENCE) or request.path in HARMLESS or self.may(request):
             return
         if self.key is None:
             message = "changes from other machines need an admin key, and this hal0 has none: put one into admin.key"
         else:
-            message = "changes from other machines need the admin key: Authorization: Bearer KEY"
+            message = "changes from other machines need the admin key: sign in at /login, or Authorization: Bearer KEY"
         raise errors.error("auth.key_required", message)
 
     def _knows_key(self, request: Incoming) -> bool:
@@ -42,6 +63,13 @@ class Admin:
             return False
         offered = given.token if given.type == "bearer" else given.password
         return hmac.compare_digest((offered or "").encode(), self.key.encode())
+
+
+def _from_our_page(request: Incoming) -> bool:
+    """Whether a browser says so; that it does not say otherwise is checked for every change."""
+    own = f"{request.scheme}://{request.headers.get('Host', '')}"
+    said = (request.headers.get("Origin") == own, request.headers.get("Sec-Fetch-Site") == "same-origin")
+    return any(said)
 
 
 def is_local(request: Incoming) -> bool:

@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 
 from hal0app import errors
-from hal0app.api.admin import Admin
+from hal0app.api.admin import SAFE, Admin
 from hal0app.api.incoming import Incoming
 from hal0app.core.headers import Headers
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_SUFFIXES = ("localhost", "local", "lan", "internal", "home.arpa")
 
 HEADERS = {

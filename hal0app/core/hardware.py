@@ -20,7 +20,10 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Hardware:
-    """One look at the machine. `cpu_ticks`: (busy, all) since boot, of which two looks make a percentage."""
+    """One look at the machine. `cpu_ticks`: (busy, all) since boot, of which two looks make a percentage.
+
+    `denied`: the files that are there and that hal0 may not read.
+    """
 
     cpu_name: str | None = None
     cpu_threads: int | None = None
@@ -28,6 +31,7 @@ class Hardware:
     cpu_ticks: tuple[int, int] | None = None
     gpus: tuple[Gpu, ...] = ()
     npu: str | None = None
+    denied: tuple[str, ...] = ()
     memory: HostMemory = field(default_factory=HostMemory)
 
     def as_json(self, cpu_percent: int | None) -> dict[str, Any]:
@@ -41,6 +45,7 @@ class Hardware:
             },
             "gpus": [asdict(one) for one in self.gpus],
             "npu": self.npu,
+            "denied": list(self.denied),
             "memory": {"total": self.memory.total, "available": self.memory.available},
             "cards": [asdict(one) for one in self.memory.cards],
         }

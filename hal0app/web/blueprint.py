@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hal0app import errors
 from hal0app.errors import Hal0Error
 from hal0app.services.jobs import Job
+from hal0app.web.access import access
 from hal0app.web.painting import Painter
 from hal0app.web.regions import ASKING, VIEWS
 from hal0app.web.site import site
@@ -51,7 +52,7 @@ def page(
     """A whole page; `problem` or `said` is told at its top. `current`: where it belongs in the navigation."""
     shown = site().painter.render(
         VIEWS[view].template, frame="layout.html", view=view, current=current or view, region=site().hub.picture(view),
-        problem=problem, said=said, theme=theme(), **facts,
+        problem=problem, said=said, theme=theme(), access=access(site().rights), **facts,
     )  # fmt: skip
     return _html(shown, status)
 
@@ -61,7 +62,7 @@ def asking(template: str, current: str, status: int = 200, problem: str = "", **
     frame = "dialog.html" if by_script() else "layout.html"
     shown = site().painter.render(
         template, frame=frame, view=ASKING, current=current, region=site().hub.picture(ASKING), problem=problem,
-        said="", theme=theme(), **facts,
+        said="", theme=theme(), access=access(site().rights), **facts,
     )  # fmt: skip
     return _html(shown, status)
 

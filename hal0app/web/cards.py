@@ -50,6 +50,8 @@ class Card:
     memory: str = ""
     speed: str = ""
     uses: str = ""
+    lead: str = ""  # the sentence as far as its tail, and what is behind that
+    after: str = ""
     tail: Tail | None = None
     tail_at: int = 0  # Unix seconds
     counted: Counted = Counted.REST
@@ -100,7 +102,9 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
         word=shown.word,
         shape=shown.shape,
         tone=shown.tone,
-        sentence=shown.sentence(view),
+        sentence=shown.sentence(view) + shown.after(view),
+        lead=shown.sentence(view),
+        after=shown.after(view),
         buttons=buttons,
         more=tuple(further(config, view.slot.name, buttons, resident is not None, failed)),
         blocked=not snapshot.seen.link.answers,

@@ -6,24 +6,33 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import cast
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Request, Response, request
 
 from hal0app import errors
+from hal0app.core import sse
 from hal0app.web.hub import Place
 from hal0app.web.regions import VIEWS
 from hal0app.web.site import site
 
 bp = Blueprint("events", __name__)
 
+SIGN_IN = sse.frame("now", "signin")
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 class _Stream:
     """The frames as WSGI iterates them; closing it, begun or not, gives the place back."""
 
-    def __init__(self, place: Place, closing: Callable[[], bool], connection: socket.socket | None) -> None:
-        self._place, self._frames = place, _until_end(place, closing, connection)
+    def __init__(
+        self,
+        place: Place,
+        closing: Callable[[], bool],
+        connection: socket.socket | None,
+        signed_in: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._place, self._frames = place, _until_end(place, closing, connection, signed_in)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._frames
@@ -40,12 +49,29 @@ def _counted(address: str) -> str:
         return ""
 
 
-def _until_end(place: Place, closing: Callable[[], bool], connection: socket.socket | None) -> Iterator[bytes]:
-    """The frames. A stream that ends because hal0 stops takes no further request, or the stop would wait for one."""
-    yield from place
+def _until_end(
+    place: Place, closing: Callable[[], bool], connection: socket.socket | None, signed_in: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The frames, for who signed in as long as that holds; then an event that sends the page to sign in again.
+
+    A stream that ends because hal0 stops takes no further request, or the stop would wait for one.
+    """
+    for frame in place:
+        if not signed_in():
+            yield SIGN_IN
+            return
+        yield frame
     if closing() and connection is not None:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RD)
+
+
+def _signed_in() -> Callable[[], bool]:
+    """Whether a page that was made for somebody who signed in (`signed=1`) still may show what it shows."""
+    if request.args.get("signed") != "1":
+        return lambda: True
+    rights, asking = site().rights, cast("Request", request._get_current_object())  # type: ignore[attr-defined]
+    return lambda: rights.may(asking)
 
 
 @bp.get("/events")
@@ -56,8 +82,11 @@ def events() -> Response:
         raise errors.error("request.invalid_field", f"there is no view '{view[:32]}'", param="view")
     if request.method == "HEAD":
         return Response(mimetype="text/event-stream", headers=HEADERS)
+    signed_in = _signed_in()
     place = site().hub.join(view, _counted(request.remote_addr or ""))
     if place is None:
-        return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": "polling"})
+        event = "polling" if signed_in() else "signin"
+        return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": event})
     hub, connection = site().hub, request.environ.get("gunicorn.socket")
-    return Response(_Stream(place, lambda: hub.closed, connection), mimetype="text/event-stream", headers=HEADERS)
+    stream = _Stream(place, lambda: hub.closed, connection, signed_in)
+    return Response(stream, mimetype="text/event-stream", headers=HEADERS)

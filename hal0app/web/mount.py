@@ -9,6 +9,7 @@ from flask import Flask
 from hal0app.errors import Hal0Error
 from hal0app.services.hal0 import Hal0
 from hal0app.services.recall import Recall
+from hal0app.services.tries import Tries
 from hal0app.web import (
     assets,
     blueprint,
@@ -16,6 +17,7 @@ from hal0app.web import (
     events,
     journal_pages,
     lemonade_acts,
+    login_pages,
     model_pages,
     pages,
     regions,
@@ -23,17 +25,31 @@ from hal0app.web import (
     slot_acts,
     slot_pages,
 )
+from hal0app.web.access import Rights
 from hal0app.web.hub import Hub
 from hal0app.web.outcomes import Outcomes
 from hal0app.web.painting import Painter, build
 from hal0app.web.site import EXTENSION, Line, Site
 
 # Each of them puts its routes on the blueprint.
-PAGES = (pages, chat_pages, settings_pages, journal_pages, model_pages, slot_acts, slot_pages, lemonade_acts)
+PAGES = (
+    pages,
+    chat_pages,
+    settings_pages,
+    journal_pages,
+    model_pages,
+    slot_acts,
+    slot_pages,
+    lemonade_acts,
+    login_pages,
+)
 
 
-def init_app(app: Flask, hal0: Hal0, line: Line) -> None:
-    """Register the pages; the hub begins and ends with hal0's background work. `line`: a request's connection."""
+def init_app(app: Flask, hal0: Hal0, line: Line, rights: Rights) -> None:
+    """Register the pages; the hub begins and ends with hal0's background work.
+
+    `line`: a request's connection. `rights`: who may change something.
+    """
     loaded = assets.load()
     painter = Painter(loaded.urls)
     recall = Recall(hal0.store)
@@ -42,7 +58,8 @@ def init_app(app: Flask, hal0: Hal0, line: Line) -> None:
     def tell(slot: str, error: Hal0Error) -> None:
         hub.say(blueprint.toast(painter, f"{slot}: {error.message}", failed=True))
 
-    app.extensions[EXTENSION] = Site(hal0, loaded, painter, hub, Outcomes(tell), recall, line)
+    parts = (hal0, loaded, painter, hub, Outcomes(tell), recall, line, rights, Tries(hal0.clock))
+    app.extensions[EXTENSION] = Site(*parts)
     app.register_blueprint(blueprint.bp)
     app.register_blueprint(events.bp)
     hal0.observer.subscribe(hub.wake)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hal0app.core.hardware import Gpu, Hardware
@@ -20,7 +20,7 @@ NOT_REPORTED = "not reported"
 class Piece:
     """A stretch of the bar: percent from the left and wide, its size in words, and its kind (the colour)."""
 
-    kind: str  # model | other
+    kind: str  # model | unknown | other
     name: str
     size: str
     left: float
@@ -42,8 +42,8 @@ class Memory:
     stale: bool = False
 
 
-def memory_shown(gauges: Gauges | None, snapshot: Snapshot) -> Memory:
-    """The map, rounded so that equal looks are equal."""
+def memory_shown(gauges: Gauges | None, snapshot: Snapshot, held: Mapping[str, str] | None = None) -> Memory:
+    """The map, rounded so that equal looks are equal. `held`: the models in it with the slots that have them."""
     if gauges is None:
         return Memory(problem="Reading the machine's memory.")
     if gauges.memory is None:
@@ -54,21 +54,34 @@ def memory_shown(gauges: Gauges | None, snapshot: Snapshot) -> Memory:
         used=gib(shown.used),
         total=gib(shown.total),
         free=gib(shown.free),
-        pieces=tuple(_pieces(shown)),
+        pieces=tuple(_pieces(shown, held or {}) if snapshot.seen.link.answers else _unknown_pieces(shown)),
         unknown=tuple(part.name for part in shown.parts if part.size is None),
         unaccounted=gib(shown.unaccounted) if shown.unaccounted > GIB // 10 else "",
         stale=not snapshot.seen.fresh,
     )
 
 
-def _pieces(shown: MemoryMap) -> Iterator[Piece]:
+def _pieces(shown: MemoryMap, held: Mapping[str, str]) -> Iterator[Piece]:
     left = 0.0
     for part in shown.parts:
         if part.size:
             width = round(shown.percent(part.size), 1)
-            yield Piece("model", part.name, _size(part), round(left, 1), width)
+            yield Piece("model", held.get(part.name, part.name), _size(part), round(left, 1), width)
             left += width
-    yield Piece("other", "Everything else", gib(shown.other), round(left, 1), round(shown.percent(shown.other), 1))
+    yield _rest(shown, left)
+
+
+def _unknown_pieces(shown: MemoryMap) -> Iterator[Piece]:
+    """Nobody says what is loaded: what was held last may be held still."""
+    last = sum(part.size or 0 for part in shown.parts)
+    width = round(shown.percent(last), 1)
+    if last:
+        yield Piece("unknown", "Models unknown, last", f"about {gib(last)}", 0.0, width)
+    yield _rest(shown, width if last else 0.0)
+
+
+def _rest(shown: MemoryMap, left: float) -> Piece:
+    return Piece("other", "Everything else", gib(shown.other), round(left, 1), round(shown.percent(shown.other), 1))
 
 
 def _size(part: Part) -> str:
@@ -77,10 +90,11 @@ def _size(part: Part) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """A line of the hardware."""
+    """A line of the hardware; `fix` says what to do about a value that cannot be read."""
 
     name: str
     value: str
+    fix: str = ""
 
 
 def hardware_facts(gauges: Gauges | None) -> tuple[Fact, ...]:
@@ -95,7 +109,16 @@ def hardware_facts(gauges: Gauges | None) -> tuple[Fact, ...]:
         *(fact for gpu in machine.gpus for fact in _gpu(gpu)),
         *(() if machine.gpus else (Fact("GPU", NOT_REPORTED),)),
         Fact("NPU", machine.npu or NOT_REPORTED),
+        *_denied(machine.denied),
     )
+
+
+def _denied(files: Sequence[str]) -> Iterator[Fact]:
+    """One line for all of them: they have one cause."""
+    if files:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        fix = "Add hal0's user to the group that owns it (ls -l tells which) and restart hal0."
+        yield Fact("Not readable", f"permission denied on {files[0]}{more}", fix)
 
 
 def _cpu(machine: Hardware) -> str:
@@ -117,41 +140,49 @@ def _or(text: str, value: int | None) -> str:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Tokens a second in the last minutes: its name, the points of its line, and what it comes to in words."""
+
+    name: str
+    line: str
+    label: str
+
+
+@dataclass(frozen=True)
 class Traffic:
-    """The throughput: what the picture says, the points of its curve, and figures."""
+    """The throughput: a curve for what came out and one for what was read, and figures; else `label` says why not."""
 
     label: str
-    line: str = ""
+    curves: tuple[Curve, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
     now: str = ""
 
 
 def traffic(shown: Throughput | None) -> Traffic:
-    """Output tokens a second over the last minutes; a flat line when nobody asked."""
+    """Tokens a second over the last minutes, each kind on a scale of its own; a flat line when nobody asked."""
     if shown is None:
         return Traffic("Reading the requests.")
     if not shown.requests:
-        return Traffic("No requests in the last 10 minutes.", _curve((0.0, 0.0)))
+        label = "No requests in the last 10 minutes."
+        return Traffic(label, (Curve("Output", _line((0.0, 0.0)), label),))
     ttft = "not reported" if shown.ttft_ms is None else f"{shown.ttft_ms} ms"
-    figures = (
-        ("Output now", _speed(shown.output[-1])),
-        ("Output at most", _speed(shown.peak)),
-        ("Output on average", _speed(shown.average)),
-        ("Prompts on average", _speed(sum(shown.prompt) / len(shown.prompt))),
-        ("First token, median", ttft),
-        ("Requests", str(shown.requests)),
-    )
-    label = (
-        f"Output tokens a second: {shown.output[-1]:.0f} now, {shown.peak:.0f} at most, {shown.average:.0f} on average."
-    )
-    return Traffic(label, _curve(shown.output), figures, _speed(shown.output[-1]) if shown.output[-1] >= 0.5 else "")
+    figures = (("First token, median", ttft), ("Requests", str(shown.requests)))
+    now = _speed(shown.output[-1]) if shown.output[-1] >= 0.5 else ""
+    curves = (_curve("Output", shown.output), _curve("Prompts", shown.prompt))
+    return Traffic("Tokens a second", curves, figures, now)
+
+
+def _curve(name: str, values: Sequence[float]) -> Curve:
+    now, most, average = values[-1], max(values), sum(values) / len(values)
+    label = f"{_speed(now)} now, {_speed(most)} at most, {_speed(average)} on average"
+    return Curve(name, _line(values), label)
 
 
 def _speed(tokens: float) -> str:
     return f"{tokens:.0f} tokens/s" if tokens >= 10 else f"{tokens:.1f} tokens/s"
 
 
-def _curve(values: Sequence[float]) -> str:
+def _line(values: Sequence[float]) -> str:
     """Points of a polyline in a box of 590 by 64; the highest value touches its top."""
     most, step = max(*values, 1e-9), 590 / (len(values) - 1)
     return " ".join(f"{place * step:.0f},{62 - 60 * value / most:.0f}" for place, value in enumerate(values))

@@ -141,7 +141,12 @@ def backends(sight: Sight) -> tuple[BackendRow, ...]:
 
 def memory(sight: Sight) -> Memory:
     """Where the memory of the models has gone."""
-    return memory_shown(sight.gauges(), sight.snapshot)
+    named: dict[str, list[str]] = {}
+    for view in sight.slots:
+        if view.resident is not None:
+            named.setdefault(view.resident.model, []).append(view.slot.name)
+    held = {model: f"{', '.join(slots)} ({model})" for model, slots in named.items()}
+    return memory_shown(sight.gauges(), sight.snapshot, held)
 
 
 def hardware(sight: Sight) -> tuple[Fact, ...]:

@@ -11,6 +11,8 @@ from flask import current_app
 from hal0app.services.hal0 import Hal0
 from hal0app.services.ports import Client
 from hal0app.services.recall import Recall
+from hal0app.services.tries import Tries
+from hal0app.web.access import Rights
 from hal0app.web.assets import Assets
 from hal0app.web.hub import Hub
 from hal0app.web.outcomes import Outcomes
@@ -31,6 +33,8 @@ class Site:
     outcomes: Outcomes
     recall: Recall
     line: Line
+    rights: Rights
+    tries: Tries
 
 
 def site() -> Site:

@@ -16,6 +16,7 @@ from hal0app.errors import Hal0Error
 from hal0app.services.slots import SEEDED
 from hal0app.web import slot_form
 from hal0app.web.blueprint import YOU, asking, begun, bp
+from hal0app.web.painting import clock
 from hal0app.web.site import site
 
 WORDS = {"slot.exists": "Name is taken by a slot.", "request.missing_field": "Choose one."}
@@ -128,9 +129,11 @@ def _conflict(draft: Draft) -> Response:
     now = slot_form.texts(slots.one(draft.name).config)
     written = draft.texts or {}
     differing = {key: text or "empty" for key, text in now.items() if text != written.get(key)}
-    summary = "This slot changed while you edited. Your text is kept below; review and save again."
-    told = _with(draft, etag=slots.etag(draft.name), meanwhile=differing, summary=summary)
-    return _form(told, errors.CODES["request.conflict"].status)
+    told = site().recall.told().of_slot.get(draft.name, ())
+    changed = next((f" at {clock(one.ts)}" for one in told if one.kind == "slot.config"), "")
+    summary = f"This slot changed{changed} while you edited. Your text is kept below; review and save again."
+    again = _with(draft, etag=slots.etag(draft.name), meanwhile=differing, summary=summary)
+    return _form(again, errors.CODES["request.conflict"].status)
 
 
 def _with(draft: Draft, **more: Any) -> Draft:
@@ -182,8 +185,15 @@ def ask_swap(name: str) -> Response:
     cost, problem = _cost(name, chosen) if chosen else (None, "")
     return asking(
         "slot_swap.html", "slots", slot=hal0.slots.one(name), models=sorted(fitting, key=lambda one: one.id),
-        chosen=chosen, cost=cost, unknown=problem,
+        chosen=chosen, cost=cost, unknown=problem, leaving=_leaving(name, cost),
     )  # fmt: skip
+
+
+def _leaving(name: str, cost: dict[str, Any] | None) -> list[str]:
+    """Who would be evicted, as people know them: by the slot, with the model behind."""
+    configs = [one for one in site().hal0.observer.snapshot.configs if one.enabled and one.name != name]
+    slots = {model: [one.name for one in configs if one.model == model] for model in (cost or {}).get("leaves", ())}
+    return [f"{', '.join(names)} ({model})" if names else model for model, names in slots.items()]
 
 
 def _cost(name: str, model: str) -> tuple[dict[str, Any] | None, str]:

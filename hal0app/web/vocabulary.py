@@ -90,14 +90,12 @@ def _serving(view: SlotView) -> str:
     return f"answering {_requests(view.in_flight)}"
 
 
-def _loading(view: SlotView) -> str:
-    last = f"; last time it took {duration(view.last_load_ms)}" if view.last_load_ms is not None else ""
-    return f"{view.record.message}{last}"
+def _last_time(view: SlotView) -> str:
+    return f"; last time it took {duration(view.last_load_ms)}" if view.last_load_ms is not None else ""
 
 
-def _unloading(view: SlotView) -> str:
-    running = f"; letting {_requests(view.in_flight)} finish" if view.in_flight else ""
-    return f"{view.record.message}{running}"
+def _running(view: SlotView) -> str:
+    return f"; letting {_requests(view.in_flight)} finish" if view.in_flight else ""
 
 
 def _unknown(view: SlotView) -> str:
@@ -163,9 +161,9 @@ class Tail:
     count: str = ""
 
 
-SINCE_BEGUN = Tail("For", lambda view, looked: view.record.since, "up")
-SINCE_LOOKED = Tail("No word from Lemonade since", lambda view, looked: looked)
-UNTIL_TRIED = Tail("Next try in", lambda view, looked: view.kept_out.until if view.kept_out else 0.0, "down")
+SINCE_BEGUN = Tail(" for", lambda view, looked: view.record.since, "up")
+SINCE_LOOKED = Tail(". No word from Lemonade since", lambda view, looked: looked)
+UNTIL_TRIED = Tail(". Next try in", lambda view, looked: view.kept_out.until if view.kept_out else 0.0, "down")
 
 
 @dataclass(frozen=True)
@@ -180,17 +178,18 @@ class Face:
     by_file: bool = False  # the slot's own file says it; Lemonade's silence makes it no older
     sentence: Callable[[SlotView], str] = _message
     tail: Tail | None = None
+    after: Callable[[SlotView], str] = lambda view: ""  # what ends the sentence, behind the tail
 
 
 BY_STATE: dict[State, Face] = {
     State.PULLING: Face("Downloading", Shape.SPINNER, Tone.BUSY, MIDDLE),
-    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading, tail=SINCE_BEGUN),
-    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_loading, tail=SINCE_BEGUN),
+    State.STARTING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), tail=SINCE_BEGUN, after=_last_time),
+    State.WARMING: Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), tail=SINCE_BEGUN, after=_last_time),
     State.READY: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_ready),
     State.IDLE: Face("Ready", Shape.DISC, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_ready),
     State.SERVING: Face("Serving", Shape.TARGET, Tone.GOOD, MIDDLE, (UNLOAD, SWAP), sentence=_serving),
     State.UNLOADING: Face(
-        "Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, (UNLOADING,), sentence=_unloading, tail=SINCE_BEGUN
+        "Unloading", Shape.SPINNER, Tone.BUSY, MIDDLE, (UNLOADING,), tail=SINCE_BEGUN, after=_running
     ),
 }
 
@@ -236,11 +235,16 @@ UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, (UNLOAD,), sentence=_
 DRIFT = Face("Drift", Shape.DIAMOND, Tone.BUSY, MIDDLE, (RELOAD, KEEP), sentence=_drift)
 PAUSED = Face("Paused", Shape.CAUTION, Tone.WARN, MIDDLE, (TRY_NOW, DETAILS), sentence=_paused, tail=UNTIL_TRIED)
 CASES: tuple[Case, ...] = (
-    Case(WAITING, lambda view, answers: bool(view.waits_for.model) and view.state not in UP),
+    Case(WAITING, lambda view, answers: bool(view.waits_for.model) and _is_wanted(view)),
     Case(UNKNOWN, lambda view, answers: not answers and view.state in NEEDS_EVIDENCE),
     Case(DRIFT, lambda view, answers: bool(view.differences) and view.state in NEEDS_EVIDENCE),
     Case(PAUSED, lambda view, answers: _is_paused(view)),
 )
+
+
+def _is_wanted(view: SlotView) -> bool:
+    """Whether the load of its model concerns it: another slot may have the same model."""
+    return view.config is not None and view.config.enabled and view.state not in UP
 
 
 def _is_paused(view: SlotView) -> bool:

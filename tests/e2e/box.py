@@ -15,6 +15,8 @@ from tests.support.app import App, hal0
 from tests.support.engines import Engine, embedded_engine, user_model
 from tests.support.systemctl import Systemctl
 
+ADMIN_KEY = "the-tests-admin-key"
+ELSEWHERE = {"X-Forwarded-For": "10.0.0.9"}  # as a proxy on this machine tells of another one
 SLOTS = {
     "primary": {"type": "llm", "model": "tiny-a", "default": True},
     "second": {"type": "llm", "model": "tiny-b"},
@@ -50,6 +52,13 @@ class Box(NamedTuple):
                 self.app.slot_is(name, "offline")
 
 
+def _home(folder: Path) -> Path:
+    """Where hal0 lives, with the key that other machines need."""
+    (folder / "home" / "etc").mkdir(parents=True)
+    (folder / "home" / "etc" / "admin.key").write_text(ADMIN_KEY)
+    return folder / "home"
+
+
 @contextmanager
 def filled() -> Iterator[Box]:
     """A box with all of SLOTS."""
@@ -58,6 +67,6 @@ def filled() -> Iterator[Box]:
     with (
         tempfile.TemporaryDirectory(prefix="hal0-bin-") as folder,
         embedded_engine(max_loaded_models=1, models=files, user_models=listed, chaos=True, offline=False) as engine,
-        hal0(engine.url, SLOTS, PATH=Systemctl(Path(folder)).path) as app,
+        hal0(engine.url, SLOTS, _home(Path(folder)), PATH=Systemctl(Path(folder)).path) as app,
     ):
         yield Box(app, engine, Systemctl(Path(folder)))

@@ -71,6 +71,14 @@ class Tab:
         self.page.evaluate("window.__mark = true")
         return self
 
+    def hide(self, hidden: bool) -> None:
+        """Make the page believe that it is (not) hidden, as behind another tab."""
+        self.page.evaluate(
+            """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+            document.dispatchEvent(new Event('visibilitychange')); }""",
+            hidden,
+        )
+
     def link(self, state: str) -> None:
         """Wait until the page says this of its connection."""
         expect(self.page.locator("#link")).to_have_attribute("data-state", state)

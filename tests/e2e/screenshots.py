@@ -43,10 +43,22 @@ DONE: dict[str, tuple[str, Callable[[Page], None]]] = {
 }
 
 
-def take(browser: Browser, url: str, path: str, name: str, folder: Path, ready: Callable[[Page], None]) -> None:
+def take(
+    browser: Browser,
+    url: str,
+    path: str,
+    name: str,
+    folder: Path,
+    ready: Callable[[Page], None],
+    headers: dict[str, str] | None = None,
+) -> None:
     """One page in every look."""
     for scheme, width in LOOKS:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            extra_http_headers=headers,
+        )
         context.add_init_script(WATCH)
         tab = Tab(context.new_page(), url, context)
         tab.open(path)
@@ -65,7 +77,8 @@ def main(folder: Path) -> None:
             with state.enter(box) as url:
                 for path in state.pages:
                     page = path.strip("/").replace("/", "-") or "overview"
-                    take(browser, url, path, f"{page}-{name}", folder, partial(shows, path=path, state=state))
+                    ready = partial(shows, path=path, state=state)
+                    take(browser, url, path, f"{page}-{name}", folder, ready, state.headers)
             print(name, flush=True)
         box.at_rest()
         for name, (path, act) in DONE.items():

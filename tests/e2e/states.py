@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.box import Box
+from tests.e2e.box import ELSEWHERE, Box
 from tests.support.app import hal0
 
 PAGES = ("/", "/slots", "/models", "/chat", "/journal", "/journal/lemonade", "/settings")
@@ -113,6 +113,13 @@ def quarantine(box: Box, model: str) -> object:
 
 
 @contextmanager
+def looking(box: Box) -> Iterator[str]:
+    """Seen from another machine, without the key."""
+    assert box.app.chat("primary").ok
+    yield box.url
+
+
+@contextmanager
 def paused(box: Box) -> Iterator[str]:
     box.engine.put("registry", total=4_000_000_000, rate=1_000_000_000)
     box.app.post("/api/models/pull", {"model_name": "user.Some-Model-30B-A3B-GGUF"}).raise_for_status()
@@ -131,6 +138,7 @@ class State:
     enter: Callable[[Box], AbstractContextManager[str]]
     pages: tuple[str, ...]
     proof: dict[str, tuple[str, str]]  # page -> selector and text
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 BUSY, DOWN = ("#lemonade", "Lemonade is busy"), ("#lemonade", "Lemonade is not answering")
@@ -146,6 +154,7 @@ STATES: dict[str, State] = {
     "evicted": State(evicted, ("/", "/slots"), {"/slots": MADE_ROOM}),
     "waiting": State(waiting, ("/", "/slots"), {"/slots": ("#slot-primary .word", "Waiting")}),
     "kept-out": State(kept_out, ("/", "/slots"), {"/slots": ("#slot-embed .word", "Paused")}),
+    "looking": State(looking, ("/slots", "/login"), {"/slots": ("#readonly", "Only to look at")}, ELSEWHERE),
     "drift": State(drift, ("/slots",), {"/slots": ("#slot-second .word", "Drift")}),
     "paused": State(paused, ("/models",), {"/models": (".download .amount", "Stopped at")}),
 }

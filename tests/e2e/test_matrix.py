@@ -18,7 +18,7 @@ LOOKS = (("light", 1280), ("dark", 320))
 def test_every_page_is_right_in_every_state(name: str, box: Box, open_tab: Callable[..., Tab]) -> None:
     state = STATES[name]
     with state.enter(box) as url:
-        tab = open_tab(url)
+        tab = open_tab(url, extra_http_headers=state.headers)
         for path in state.pages:
             tab.page.set_viewport_size({"width": 1280, "height": 800})
             tab.open(path)

@@ -17,11 +17,12 @@ def test_it_says_whether_it_is_fine_and_follows_what_happens(box: Box, open_tab:
     assert box.app.chat("primary").ok
     expect(tab.page.locator("#summary")).to_contain_text("1 of 7 slots ready.")
     expect(tab.page.locator("#summary")).to_contain_text("GiB used.")
-    expect(tab.page.locator("#memory .key")).to_contain_text("tiny-a")
+    expect(tab.page.locator("#memory .key")).to_contain_text("primary (tiny-a)")
     expect(tab.page.locator("#strip li", has_text="primary").locator(".word")).to_have_text("Ready")
     expect(tab.page.locator("#recent li").first).to_be_visible()
     expect(tab.page.locator("#hardware")).to_contain_text("CPU busy")
-    expect(tab.page.locator("#throughput")).to_contain_text("Output on average")
+    expect(tab.page.locator("#throughput")).to_contain_text("First token, median")
+    expect(tab.page.locator("#throughput .curve-name")).to_have_count(2)
     assert not tab.reloaded
     assert tab.axe() == []
 
@@ -32,6 +33,8 @@ def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_ta
     expect(tab.page.locator("#memory .key")).to_contain_text("tiny-a")
     box.engine.kill9()
     expect(tab.page.locator("#memory")).to_contain_text("The models are as last seen.")
+    expect(tab.page.locator("#memory .key")).to_contain_text("Models unknown")
+    expect(tab.page.locator("#memory .bar .piece.unknown")).to_have_attribute("fill", "url(#hatch)")
     expect(tab.page.locator("#lemonade")).to_contain_text("Lemonade is not answering")
     box.engine.start()
     expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")

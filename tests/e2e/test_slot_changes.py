@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -110,7 +111,9 @@ def test_a_slot_that_changed_meanwhile_is_not_overwritten(box: Box, open_tab: Op
     tab.page.fill("#ctx_size", "512")
     box.app.post(f"/api/slots/{mine}/pin").raise_for_status()
     tab.page.click("button:text-is('Save')")
-    expect(tab.page.get_by_role("alert").first).to_contain_text("This slot changed while you edited.")
+    expect(tab.page.get_by_role("alert").first).to_contain_text(
+        re.compile(r"This slot changed at \d\d:\d\d:\d\d while you edited\. Your text is kept below")
+    )
     expect(tab.page.locator("#ctx_size")).to_have_value("512")
     expect(tab.page.locator(".check:has(#pinned)")).to_contain_text("Saved meanwhile: on")
     assert box.app.slot(mine)["ctx_size"] is None
@@ -170,7 +173,7 @@ def test_a_swap_tells_its_cost_before_anything_changes(box: Box, open_tab: OpenT
     tab.page.select_option("#swap-model", "tiny-c")
     if not script:
         tab.page.click("text=Show what it costs")
-    expect(tab.page.locator("#cost")).to_contain_text("tiny-b would be evicted")
+    expect(tab.page.locator("#cost")).to_contain_text("second (tiny-b) would be evicted")
     expect(tab.page.locator("#cost")).to_contain_text("Needs about")
     box.app.slot_is("second", "ready")
     tab.page.select_option("#swap-model", "tiny-b")

@@ -142,6 +142,7 @@ def test_a_page_without_a_place_polls_and_takes_one_when_there_is(box: Box, open
     with all_places(box):
         tab.page.goto(f"{box.url}/slots")
         tab.link("polling")
+        expect(tab.page.locator("#link")).to_have_text("Live view is full. Refreshing every 5 s.")
         assert box.app.chat("primary").ok
         tab.page.evaluate("document.body.dispatchEvent(new Event('wake'))")  # as the answer to a button does
         tab.card("primary", "Ready")
@@ -150,17 +151,10 @@ def test_a_page_without_a_place_polls_and_takes_one_when_there_is(box: Box, open
 
 
 def test_a_hidden_tab_gives_its_place_back_and_takes_one_when_it_is_seen_again(tab: Tab, box: Box) -> None:
-    def hide(hidden: bool) -> None:
-        tab.page.evaluate(
-            """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
-            document.dispatchEvent(new Event('visibilitychange')); }""",
-            hidden,
-        )
-
-    hide(True)
+    tab.hide(True)
     with all_places(box):
         pass
-    hide(False)
+    tab.hide(False)
     assert box.app.chat("primary").ok
     tab.card("primary", "Ready")
     tab.link("live")
@@ -202,6 +196,7 @@ def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: 
         os.kill(pid, signal.SIGSTOP)
     try:
         tab.link("stale")
+        expect(tab.page.locator("#link")).to_contain_text("No update for a while. Values below may be out of date.")
         expect(tab.page.locator("html")).to_have_attribute("data-stale", "")
     finally:
         for pid in frozen:

@@ -63,3 +63,9 @@ def test_two_looks_make_a_percentage() -> None:
     assert busy_percent(first, second) == 25
     assert busy_percent(second, second) is None
     assert busy_percent(Hardware(), second) is None
+
+
+def test_sensors_that_may_not_be_read_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert HardwareFiles(root).look().denied == ()
+    monkeypatch.setattr("os.access", lambda path, mode: path.name != "gpu_busy_percent")  # root may read everything
+    assert HardwareFiles(root).look().denied == (f"/{CARD}/gpu_busy_percent",)

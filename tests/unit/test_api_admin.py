@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from hal0app.api.admin import HARMLESS
 from hal0app.wiring import create_app
 
 KEY = "a-long-secret"
@@ -105,7 +106,7 @@ def test_every_route_that_changes_something_asks_for_the_key(client: FlaskClient
     for rule in client.application.url_map.iter_rules():
         path = rule.rule.replace("<", "").replace(">", "").replace("path:", "")
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}:
-            if path.startswith(("/v1/", "/api/v1/")):
+            if path.startswith(("/v1/", "/api/v1/")) or path in HARMLESS:
                 continue
             asked += 1
             answer = client.open(path, method=method, environ_overrides={"REMOTE_ADDR": ELSEWHERE})

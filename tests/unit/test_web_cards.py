@@ -205,6 +205,12 @@ def test_word_mark_colour_buttons_and_counts_agree(word: str) -> None:
     assert (shown.shape is Shape.SPINNER) == (tone is Tone.BUSY and word != "Drift")
 
 
+def test_a_slot_that_is_off_waits_for_no_load_of_the_model_that_it_shares() -> None:
+    off = SlotConfig(name="off", type=SlotType.LLM, model="tiny", enabled=False)
+    record = Record("off", State.OFFLINE, Reason.DISABLED)
+    assert face(SlotView(off, record, State.OFFLINE, waits_for=Call("loading", "big"))).word == "Off"
+
+
 def test_the_table_above_has_every_word_there_is() -> None:
     faces = [*BY_STATE.values(), *BY_REASON.values(), *(case.face for case in CASES)]
     assert {one.word for one in faces} == set(STATES)
@@ -220,9 +226,9 @@ def test_a_pause_hides_no_reason_for_which_a_slot_would_not_be_tried(reason: Rea
 def test_what_goes_on_or_is_to_come_has_its_time() -> None:
     paused, loading = STATES["Paused"][0], STATES["Loading"][0]
     for one, answers, words, at in (
-        (paused, True, "Next try in", 2000),
-        (loading, True, "For", 1000),
-        (STATES["Unknown"][0], False, "No word from Lemonade since", 1005),
+        (paused, True, ". Next try in", 2000),
+        (loading, True, " for", 1000),
+        (STATES["Unknown"][0], False, ". No word from Lemonade since", 1005),
     ):
         shown = cards([one], UP if answers else DOWN)[0]
         assert shown.tail is not None

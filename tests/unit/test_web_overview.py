@@ -31,6 +31,19 @@ def test_models_are_as_last_seen_while_lemonade_does_not_answer() -> None:
     assert memory_shown(Gauges(Hardware(), memory=MAP), DOWN).stale
 
 
+def test_a_piece_has_the_names_of_the_slots_that_hold_it() -> None:
+    assert memory_shown(Gauges(Hardware(), memory=MAP), UP, {"a": "chat (a)"}).pieces[0].name == "chat (a)"
+
+
+def test_what_models_hold_is_not_claimed_while_nobody_says_what_is_loaded() -> None:
+    shown = memory_shown(Gauges(Hardware(), memory=MAP), DOWN)
+    assert [(one.kind, one.name, one.size, one.width) for one in shown.pieces] == [
+        ("unknown", "Models unknown, last", "about 36.0 GiB", 37.5), ("other", "Everything else", "26.0 GiB", 27.1),
+    ]  # fmt: skip
+    bare = memory_shown(Gauges(Hardware(), memory=MemoryMap("RAM", 8 * GIB, 4 * GIB, (), 4 * GIB)), DOWN)
+    assert [one.kind for one in bare.pieces] == ["other"]
+
+
 def test_memory_that_cannot_be_read_is_said_to_be_not_reported() -> None:
     assert "not reported" in memory_shown(Gauges(Hardware()), UP).problem
     assert memory_shown(None, UP).problem
@@ -45,6 +58,12 @@ def test_each_missing_fact_is_not_reported_alone() -> None:
     )  # fmt: skip
 
 
+def test_what_may_not_be_read_is_told_with_what_to_do() -> None:
+    (told,) = [fact for fact in hardware_facts(Gauges(Hardware(denied=("/sys/a", "/sys/b")))) if fact.fix]
+    assert told.value == "permission denied on /sys/a and 1 more"
+    assert "group" in told.fix
+
+
 def test_the_first_line_has_the_worst_for_the_tab() -> None:
     assert overview(Summary(2, 1, ("bad",)), memory_shown(None, UP), traffic(None)).title == "! 1 failed"
 
@@ -53,11 +72,14 @@ def test_traffic_is_told_in_figures_and_a_curve() -> None:
     shown = traffic(Throughput((0.0,) * 58 + (20.0, 40.0), (0.0,) * 60, 120, 3))
     assert shown.now == "40 tokens/s"
     assert dict(shown.figures)["First token, median"] == "120 ms"
-    assert shown.line.endswith("580,32 590,2")
+    output, prompts = shown.curves
+    assert output.line.endswith("580,32 590,2")
+    assert (output.name, output.label) == ("Output", "40 tokens/s now, 40 tokens/s at most, 1.0 tokens/s on average")
+    assert (prompts.name, prompts.line) == ("Prompts", prompts.line.replace(",2 ", ",62 "))
     assert overview(Summary(1, 1), memory_shown(None, UP), shown).speed == "40 tokens/s"
 
 
 def test_no_traffic_is_a_flat_line_and_said() -> None:
     assert traffic(Throughput()).label == "No requests in the last 10 minutes."
-    assert traffic(Throughput()).line == "0,62 590,62"
+    assert [curve.line for curve in traffic(Throughput()).curves] == ["0,62 590,62"]
     assert traffic(None).figures == ()

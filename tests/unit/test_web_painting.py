@@ -22,6 +22,7 @@ from hal0app.services.recall import Told
 from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web import assets
+from hal0app.web.access import Access
 from hal0app.web.events import _counted, _Stream
 from hal0app.web.hub import PLACES, PLACES_PER_ADDRESS, QUEUE, Hub
 from hal0app.web.log import Filters
@@ -81,6 +82,7 @@ PAGE_FACTS: dict[str, object] = {
     "filters": Filters(),
     "lines": [],
     "theme": "",
+    "access": Access(),
     "tab": "",
     "followed": True,
     "before": "",
