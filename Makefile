@@ -114,7 +114,7 @@ integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: t
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
-	$(call lane,browser,$(PYTEST) tests/e2e)
+	$(call lane,browser,$(PYTEST) tests/e2e && $(DEV)/bin/python -m tests.e2e.soak --minutes 0.5)
 
 .PHONY: test-lemond
 test-lemond: root $(DEV)/.ready chromium ## the contract, the promises and the pages on AMD's real lemond in a chroot (root)
@@ -138,8 +138,12 @@ SOAK := $(DEV)/bin/python -m tests.soak
 soak: $(DEV)/.ready ## mixed traffic for MINUTES=3, then 40 kills under streams, over ENGINE=embedded or lemond: losses, growth
 	$(call lane,soak,$(SOAK) --minutes $(MINUTES) --engine $(ENGINE))
 
+.PHONY: soak-ui
+soak-ui: $(DEV)/.ready chromium ## pages open for MINUTES=10 under traffic: elements, script memory and hal0's memory stay level
+	$(call lane,soak-ui,$(DEV)/bin/python -m tests.e2e.soak --minutes $(if $(filter command% environment%,$(origin MINUTES)),$(MINUTES),10))
+
 .PHONY: bench-ui
-bench-ui: $(DEV)/.ready chromium ## the times of the pages: first byte, first paint, live, click to message
+bench-ui: $(DEV)/.ready chromium ## the times of the pages, and what open ones cost
 	$(call lane,bench-ui,$(DEV)/bin/python -m tests.e2e.bench)
 
 .PHONY: screenshots

@@ -15,7 +15,7 @@ from flask import Flask
 from gevent import Greenlet
 from gevent.threadpool import ThreadPool
 
-from hal0app.adapters import clock, host, paths
+from hal0app.adapters import clock, host, log_tail, paths
 from hal0app.adapters.gguf_files import GgufFiles
 from hal0app.adapters.hardware import HardwareFiles
 from hal0app.adapters.keys import admin_key, lemonade_key
@@ -157,6 +157,8 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     traffic = Traffic(requests.select, clock.now)
     heard = Heard(clock.now, lambda: witness.present)
     witness.on_line(heard.hear)
+    own_log = Heard(clock.now, lambda: True)
+    log_tail.listen(own_log.hear)
     return Hal0(
         settings=settings,
         clock=clock.now,
@@ -179,6 +181,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         lemond_config=lemond_config,
         traffic=traffic,
         heard=heard,
+        own_log=own_log,
         starter=Starter(Systemd(), store, clock.now, url),
         lemonade_there=host.lemond_installed,
         give_back=lock.give_back,

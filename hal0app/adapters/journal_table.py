@@ -19,6 +19,7 @@ CLAUSES = {
     "source": "source = :source",
     "worse": "level != 'info' AND :worse != ''",
     "before": "id < :before",
+    "after": "ts >= CAST(:after AS REAL)",
     "q": "instr(lower(message), lower(:q)) > 0",
 }
 
@@ -37,8 +38,8 @@ def select(
 ) -> list[Entry]:
     """Entries with an id above `since`, oldest first; `newest` takes the last `limit` of them.
 
-    `filters` are columns (slot, kind, level, source), `q`, a part of the message, `before`, an id, or `worse`: whatever
-    is not info. Empty ones do not filter.
+    `filters` are columns (slot, kind, level, source), `q`, a part of the message, `before`, an id, `after`, Unix
+    seconds, or `worse`: whatever is not info. Empty ones do not filter.
     """
     wanted = {key: value for key, value in filters.items() if value}
     clauses = " AND ".join(["id > :since", *(CLAUSES[key] for key in wanted)])

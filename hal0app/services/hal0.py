@@ -62,7 +62,8 @@ class Hal0:
     desk: SettingsDesk
     lemond_config: LemondConfig
     traffic: Traffic
-    heard: Heard
+    heard: Heard  # Lemonade's log
+    own_log: Heard
     starter: Starter
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order

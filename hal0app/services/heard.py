@@ -1,4 +1,4 @@
-"""The newest lines of Lemonade's own log, kept in memory for a person to read."""
+"""The newest lines of a log, Lemonade's or hal0's own, kept in memory for a person to read."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Heard:
         self._count = round(clock().wall * 1000)
         self._lock = threading.Lock()
 
-    def hear(self, line: str) -> None:
-        """Keep a line, without what would move a terminal's cursor."""
+    def hear(self, line: str, level: str = "") -> None:
+        """Keep a line, without what would move a terminal's cursor. An empty `level` is read from it."""
         text = _ANSI.sub("", line)[:LONGEST]
-        level = next((name for name, pattern in _LEVELS if pattern.search(text)), "info")
+        level = level or next((name for name, pattern in _LEVELS if pattern.search(text)), "info")
         with self._lock:
             self._count += 1
             self._lines.append(Line(self._count, self._clock().wall, level, text))

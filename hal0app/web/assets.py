@@ -16,6 +16,7 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 BUNDLES: dict[str, tuple[str, ...]] = {
     "ui.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "app.js"),
     "chat.js": ("chat.js",),
+    "journal.js": ("journal.js",),
     "ui.css": ("ui.css",),
     "icon.svg": ("icon.svg",),
     "icon-alert.svg": ("icon-alert.svg",),

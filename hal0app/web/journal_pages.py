@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import Response, request
 
 from hal0app.core.journal import Entry
+from hal0app.services.heard import Heard
 from hal0app.web.blueprint import NO_STORE, bp, page
-from hal0app.web.log import MOST_LINES, Filters, heard_line, log_line
+from hal0app.web.log import MOST_LINES, SINCE, Filters, heard_line, log_line
 from hal0app.web.painting import iso
-from hal0app.web.regions import HEARD
+from hal0app.web.regions import HEARD, OWN
 from hal0app.web.site import site
 
 DOWNLOAD_LINES = 20_000
+TABS = {"": "What changed, and why", "/lemonade": "Lemonade's own log", "/hal0": "hal0's own log"}
+LOGS = {"lemonade": HEARD, "hal0": OWN}
 
 
 def _entries(filters: Filters, limit: int, before: str = "") -> list[Entry]:
-    asked = {**filters.for_store(), "before": before}
+    asked = {**filters.for_store(_now()), "before": before}
     return site().hal0.store.journal(0, limit, newest=True, **asked)
+
+
+def _now() -> float:
+    return site().hal0.clock().wall
 
 
 @bp.get("/journal")
@@ -27,35 +36,49 @@ def journal() -> Response:
     found = _entries(filters, MOST_LINES + 1, before)
     told = site().recall.told()
     return page(
-        "journal", tab="", followed=True, filters=filters, before=before, earlier=len(found) > MOST_LINES,
-        lines=[log_line(one) for one in found[-MOST_LINES:]], known=len(told.entries), slots=sorted(told.of_slot),
-        kinds=sorted({one.kind for one in told.entries}),
+        "journal", tab="", tabs=TABS, followed=True, filters=filters, since=SINCE, after=filters.after(_now()),
+        before=before, earlier=len(found) > MOST_LINES, lines=[log_line(one) for one in found[-MOST_LINES:]],
+        known=len(told.entries), slots=sorted(told.of_slot), kinds=sorted({one.kind for one in told.entries}),
     )  # fmt: skip
 
 
-@bp.get("/journal/lemonade")
-def lemonade_log() -> Response:
-    """Lemonade's own log since hal0's start, as far as it is kept."""
-    filters, heard = Filters.of(request.args), site().hal0.heard
+@bp.get("/journal/<any(lemonade, hal0):log>")
+def log(log: str) -> Response:
+    """A log since hal0's start, as far as it is kept: Lemonade's or hal0's own."""
+    filters, heard = Filters.of(request.args), _log(log)
     lines = [heard_line(one) for one in heard.lines()]
     return page(
-        HEARD, current="journal", tab="/lemonade", followed=heard.following(), filters=filters,
-        lines=list(filter(filters.fits, lines)), before="", earlier=False, known=len(lines), slots=[], kinds=[],
+        LOGS[log], current="journal", tab=f"/{log}", tabs=TABS, followed=heard.following(), filters=filters,
+        since=SINCE, after=filters.after(_now()), lines=[one for one in lines if filters.fits(one, _now())],
+        before="", earlier=False, known=len(lines), slots=[], kinds=[],
     )  # fmt: skip
+
+
+def _log(name: str) -> Heard:
+    return site().hal0.heard if name == "lemonade" else site().hal0.own_log
 
 
 @bp.get("/journal.txt")
 def journal_text() -> Response:
-    """The same as a file, oldest first."""
-    lines = [_text(one) for one in _entries(Filters.of(request.args), DOWNLOAD_LINES)]
-    headers = {**NO_STORE, "Content-Disposition": "attachment; filename=hal0-journal.txt"}
+    """The journal as a file, oldest first."""
+    return _file("journal", map(_text, _entries(Filters.of(request.args), DOWNLOAD_LINES)))
+
+
+@bp.get("/journal/<any(lemonade, hal0):log>.txt")
+def log_text(log: str) -> Response:
+    """A log as a file, oldest first."""
+    filters, now = Filters.of(request.args), _now()
+    lines = [one for one in map(heard_line, _log(log).lines()) if filters.fits(one, now)]
+    return _file(log, (f"{iso(one.at)} {one.level} {one.message}\n" for one in lines))
+
+
+def _file(name: str, lines: Iterable[str]) -> Response:
+    headers = {**NO_STORE, "Content-Disposition": f"attachment; filename=hal0-{name}.txt"}
     return Response("".join(lines), mimetype="text/plain", headers=headers)
 
 
 def _text(one: Entry) -> str:
-    words = [iso(one.ts), one.level, one.source, one.kind, one.slot or "-", one.message.replace("\n", " ")]
     line = log_line(one)
-    by = ", ".join(
-        filter(None, (f"by {line.agent}" * bool(line.agent), f"request {line.request}" * bool(line.request)))
-    )
-    return " ".join(words) + (f" ({by})" if by else "") + "\n"
+    words = [iso(one.ts), one.level, one.source, one.kind, one.slot or "-", one.message.replace("\n", " ")]
+    by = [f"by {line.agent}"] * bool(line.agent) + [f"request {line.request}"] * bool(line.request)
+    return " ".join(words) + (f" ({', '.join(by)})" if by else "") + "\n"

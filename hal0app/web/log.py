@@ -10,6 +10,8 @@ from hal0app.core.journal import LEVELS, Entry
 from hal0app.services.heard import Line
 
 MOST_LINES = 500
+SINCE = {"": "Ever", "1h": "The last hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days"}
+SECONDS = {"1h": 3600, "6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
 LONGEST = 200
 
 
@@ -37,13 +39,19 @@ def log_line(entry: Entry) -> LogLine:
     """The line of an entry."""
     return LogLine(
         entry.id or 0, round(entry.ts), entry.level, entry.kind, entry.source, entry.slot or "", entry.message,
-        entry.agent or "", (entry.data.get("cause") or {}).get("request", ""),
+        entry.agent or "", _request(entry),
     )  # fmt: skip
 
 
+def _request(entry: Entry) -> str:
+    """The id of the request that made it happen. A wipe's cause is a text."""
+    cause = entry.data.get("cause")
+    return str(cause.get("request", "")) if isinstance(cause, Mapping) else ""
+
+
 def heard_line(line: Line) -> LogLine:
-    """A line of Lemonade's own log."""
-    return LogLine(line.number, round(line.at), line.level, "", "lemonade", "", line.text, "")
+    """A line of a log."""
+    return LogLine(line.number, round(line.at), line.level, "", "", "", line.text, "")
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,15 @@ class Filters:
     slot: str = ""
     kind: str = ""
     source: str = ""
+    since: str = ""
     q: str = ""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filters:
         """From an address; what cannot be is left out."""
         given = {key: query.get(key, "").strip()[:LONGEST] for key in cls.__dataclass_fields__}
-        return cls(**{**given, "level": given["level"] if given["level"] in LEVELS else ""})
+        known = {"level": LEVELS, "since": SINCE}
+        return cls(**{key: text if text in known.get(key, (text,)) else "" for key, text in given.items()})
 
     @property
     def any(self) -> bool:
@@ -72,12 +82,20 @@ class Filters:
         """As the part of an address behind the question mark."""
         return urlencode({key: value for key, value in self.__dict__.items() if value})
 
-    def fits(self, line: LogLine) -> bool:
-        """Whether a line of Lemonade's log is wanted: by its level and its words."""
+    def after(self, now: float) -> float | None:
+        """The Unix second from which on lines are wanted."""
+        return now - SECONDS[self.since] if self.since else None
+
+    def fits(self, line: LogLine, now: float) -> bool:
+        """Whether a line of a log is wanted: by its level, its time and its words."""
+        if line.at < (self.after(now) or 0):
+            return False
         worse = {"": line.level, "warning": "warning error"}.get(self.level, self.level)
         return line.level in worse.split() and self.q.lower() in line.message.lower()
 
-    def for_store(self) -> dict[str, str | None]:
+    def for_store(self, now: float = 0.0) -> dict[str, str | None]:
         """As the store takes it."""
-        worse = "yes" if self.level == "warning" else None
-        return {**self.__dict__, "level": None if worse else self.level, "worse": worse}
+        worse, after = "yes" if self.level == "warning" else None, self.after(now)
+        given = {key: value for key, value in self.__dict__.items() if key != "since"}
+        told = None if after is None else repr(after)
+        return {**given, "level": None if worse else self.level, "worse": worse, "after": told}

@@ -30,7 +30,7 @@ EMBEDDED_ENGINE = "hal0-embedded"
 FOOTER_LINES = 8
 RECENT_LINES = 5
 LIVE_LINES = 200
-HEARD = "lemonade-log"
+HEARD, OWN = "lemonade-log", "hal0-log"
 ASKING = "asking"  # the view of pages that ask a person something: only what is on every page
 HOURS = (1, 6)
 
@@ -47,6 +47,7 @@ class Sight:
     gauges: Callable[[], Gauges | None] = lambda: None
     traffic: Callable[[], Throughput | None] = lambda: None
     heard: Callable[[], list[Line]] = list
+    own_log: Callable[[], list[Line]] = list
     lemonade_there: Callable[[], bool] = lambda: True
     pulling: Callable[[], bool] = lambda: False  # known without asking, so that every page can show it
 
@@ -62,6 +63,7 @@ def look(hal0: Hal0, recall: Recall) -> Sight:
         gauges=hal0.machine.gauges,
         traffic=hal0.traffic.shown,
         heard=hal0.heard.lines,
+        own_log=hal0.own_log.lines,
         lemonade_there=hal0.lemonade_there,
         pulling=hal0.downloads.under_way,
     )
@@ -111,6 +113,11 @@ def log_lines(sight: Sight) -> tuple[LogLine, ...]:
 def heard_lines(sight: Sight) -> tuple[LogLine, ...]:
     """Lemonade's own log, as far as it is kept."""
     return tuple(map(heard_line, sight.heard()))
+
+
+def own_lines(sight: Sight) -> tuple[LogLine, ...]:
+    """hal0's own log, as far as it is kept."""
+    return tuple(map(heard_line, sight.own_log()))
 
 
 def model_news(sight: Sight) -> str:
@@ -271,6 +278,12 @@ VIEWS: dict[str, View] = {
         label="",
         template="journal.html",
         own=(Region("log", "partials/_log.html", heard_lines, item="partials/_log_line.html", grows=True),),
+    ),
+    OWN: View(
+        path="/journal/hal0",
+        label="",
+        template="journal.html",
+        own=(Region("log", "partials/_log.html", own_lines, item="partials/_log_line.html", grows=True),),
     ),
     "settings": View(path="/settings", label="Settings", template="settings.html", own=()),
     ASKING: View(path="", label="", template="", own=()),

@@ -39,7 +39,7 @@ class ModelRow:
     pinned: bool = False
     recipe: str = ""
     deletable: bool = False
-    last_used: int | None = None  # Unix seconds, to the minute, of the answers on record
+    last_used: int | None = None  # Unix seconds, of the answers on record
     lately: int = 0  # answers of the last hour
 
     @property
@@ -99,7 +99,7 @@ def _row(view: ModelView, download: Download | None, use: Use | None) -> ModelRo
         pinned=bool(view.resident and view.resident.pinned),
         recipe=NAMES.get(model.recipe, model.recipe),
         deletable=model.downloaded and not model.local,
-        last_used=int(use.last // 60 * 60) if use else None,
+        last_used=int(use.last) if use else None,
         lately=use.lately if use else 0,
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import requests
 from playwright.sync_api import Browser, Page
@@ -12,8 +15,11 @@ from playwright.sync_api import Browser, Page
 from tests.e2e.box import Box, filled
 from tests.e2e.browser import WATCH, Tab, chromium
 from tests.e2e.states import PAGES
+from tests.soak.traces import worker
+from tests.support import processes
 
 ROUNDS = 7
+SETTLE_S, LISTEN_S = 3.0, 15.0
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 FIRST_BYTE = "performance.getEntriesByType('navigation')[0].responseStart"
 # Milliseconds from a click to its message.
@@ -92,8 +98,51 @@ def until_stopped(box: Box) -> list[float]:
     return values
 
 
+def listened(box: Box, view: str, viewers: int) -> None:
+    """What open pages on which nothing is asked cost: bytes a second for each, and hal0's share of a core."""
+    streams = [
+        requests.get(f"{box.url}/events?view={view}", stream=True, timeout=60, headers={"Accept-Encoding": "identity"})
+        for _ in range(viewers)
+    ]
+    heard, ended = [0] * viewers, threading.Event()
+
+    def read(place: int) -> None:
+        for piece in streams[place].iter_content(None):
+            heard[place] += len(piece)
+            if ended.is_set():
+                return
+
+    threads = [threading.Thread(target=read, args=(place,), daemon=True) for place in range(viewers)]
+    for thread in threads:
+        thread.start()
+    time.sleep(SETTLE_S)
+    first, spent, began = sum(heard), _cpu_s(box), time.monotonic()
+    time.sleep(LISTEN_S)
+    seconds = time.monotonic() - began
+    share = 100 * (_cpu_s(box) - spent) / seconds
+    memory = processes.resident_bytes(worker(box.app)) / 2**20
+    rate = (sum(heard) - first) / seconds / max(viewers, 1)
+    ended.set()
+    for thread, stream in zip(threads, streams, strict=True):
+        thread.join()  # a beat comes every two seconds
+        stream.close()
+    print(
+        f"{f'{viewers} idle pages, {view}':42} {share:5.1f} % of a core  {rate:6.0f} B/s each  {memory:.0f} MiB",
+        flush=True,
+    )
+
+
+def _cpu_s(box: Box) -> float:
+    """Seconds of processor time that the worker has used."""
+    fields = Path(f"/proc/{worker(box.app)}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Measure everything once."""
+    with filled() as box:
+        for view, viewers in (("overview", 0), ("overview", 4), ("slots", 40), ("overview", 40), ("models", 4)):
+            listened(box, view, viewers)
     with filled() as box, chromium() as browser:
         for path in PAGES:
             say(f"first byte {path}", rounds(browser, box, path, lambda page: float(page.evaluate(FIRST_BYTE))))

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.e2e.box import filled
 from tests.e2e.browser import WATCH, Tab, chromium
-from tests.e2e.states import STATES, shows
+from tests.e2e.states import STATES
+from tests.e2e.words import says
 
 LOOKS = (("light", 1280), ("dark", 1280), ("light", 320), ("dark", 320))
 
@@ -29,6 +30,14 @@ def dialog(page: Page) -> None:
     page.wait_for_selector("#cost button")
 
 
+def answered(page: Page) -> None:
+    page.click("#chat-more > summary")
+    page.fill("#max_tokens", "40")
+    page.fill("#prompt", "Hello. What are you?")
+    page.click("#chat-send")
+    page.wait_for_selector(".answer-facts")
+
+
 # What is seen only after something was done: name -> page, and what to do.
 DONE: dict[str, tuple[str, Callable[[Page], None]]] = {
     "slots-open": ("/slots", more_of_slots),
@@ -39,6 +48,8 @@ DONE: dict[str, tuple[str, Callable[[Page], None]]] = {
     "slots-delete": ("/slots/second/delete", lambda page: None),
     "models-delete": ("/models/delete?model=tiny-a", lambda page: None),
     "journal-none": ("/journal?q=nothing+says+this", lambda page: None),
+    "journal-unwrapped": ("/journal", lambda page: page.uncheck("#log-wrap")),
+    "chat-answered": ("/chat?slot=primary", answered),
     "footer-open": ("/", lambda page: page.click("#latest > summary")),
 }
 
@@ -77,8 +88,7 @@ def main(folder: Path) -> None:
             with state.enter(box) as url:
                 for path in state.pages:
                     page = path.strip("/").replace("/", "-") or "overview"
-                    ready = partial(shows, path=path, state=state)
-                    take(browser, url, path, f"{page}-{name}", folder, ready, state.headers)
+                    take(browser, url, path, f"{page}-{name}", folder, partial(says, path=path, state=name), state.headers)
             print(name, flush=True)
         box.at_rest()
         for name, (path, act) in DONE.items():

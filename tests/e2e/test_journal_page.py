@@ -67,10 +67,17 @@ def test_a_reader_who_scrolled_up_is_left_in_peace(box: Box, open_tab: OpenTab) 
     act(box, 3)
     expect(tab.page.locator("#log-end")).to_contain_text("new lines. Jump to end")
     assert tab.page.evaluate("document.getElementById('log-box').scrollTop") == 0
+    expect(tab.page.locator("#log-follow")).not_to_be_checked()
     tab.page.click("#log-end")
     expect(tab.page.locator("#log-end")).to_be_hidden()
+    expect(tab.page.locator("#log-follow")).to_be_checked()
     act(box, 1)
     expect(tab.page.locator("#log li").last).to_be_in_viewport()
+    tab.page.uncheck("#log-follow")
+    act(box, 1)
+    expect(tab.page.locator("#log-end")).to_contain_text("new line")
+    tab.page.check("#log-follow")
+    expect(tab.page.locator("#log-end")).to_be_hidden()
 
 
 def test_the_page_keeps_at_most_a_thousand_lines(box: Box, open_tab: OpenTab) -> None:
@@ -127,3 +134,18 @@ def test_lemonades_own_log_is_beside_it_as_it_comes(box: Box, open_tab: OpenTab)
     tab.page.click("button:text-is('Filter')")
     expect(tab.page.locator("#log-empty")).to_contain_text("No line matches.")
     assert tab.axe() == []
+
+
+def test_how_lines_look_is_remembered_and_hal0s_own_log_is_there(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal?since=1h")
+    tab.page.uncheck("#log-wrap")
+    tab.page.select_option("#log-size", "small")
+    tab.page.click("text=hal0's own log")
+    expect(tab.page.locator("#log-wrap")).not_to_be_checked()
+    expect(tab.page.locator("#log-box")).to_have_attribute("data-size", "small")
+    tab.page.set_viewport_size({"width": 320, "height": 800})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 320
+    assert tab.axe() == []
+    for log in ("lemonade", "hal0"):
+        text = requests.get(f"{box.url}/journal/{log}.txt", timeout=30)
+        assert text.headers["Content-Type"].startswith("text/plain")

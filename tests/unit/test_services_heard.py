@@ -47,4 +47,4 @@ def test_lines_are_filtered_by_level_and_words(heard: Heard, query: dict[str, st
     heard.hear("a [Error]")
     heard.hear("b")
     lines = map(heard_line, heard.lines())
-    assert [one.message for one in lines if Filters.of(query).fits(one)] == texts
+    assert [one.message for one in lines if Filters.of(query).fits(one, 0.0)] == texts

@@ -25,7 +25,7 @@ from hal0app.web import assets
 from hal0app.web.access import Access
 from hal0app.web.events import _counted, _Stream
 from hal0app.web.hub import PLACES, PLACES_PER_ADDRESS, QUEUE, Hub
-from hal0app.web.log import Filters
+from hal0app.web.log import SINCE, Filters
 from hal0app.web.painting import APPEND, TEMPLATES, Painter, iso, patches
 from hal0app.web.regions import ASKING, SHELL, VIEWS, Sight, regions_of
 from hal0app.web.shelf import Wanted
@@ -84,6 +84,9 @@ PAGE_FACTS: dict[str, object] = {
     "theme": "",
     "access": Access(),
     "tab": "",
+    "tabs": {"": "What changed, and why"},
+    "since": SINCE,
+    "after": None,
     "followed": True,
     "before": "",
     "earlier": False,
@@ -125,7 +128,7 @@ def test_the_check_of_templates_finds_what_is_planted(planted: str) -> None:
 
 
 def test_the_script_needs_no_eval() -> None:
-    for name in ("app.js", "chat.js"):
+    for name in ("app.js", "chat.js", "journal.js"):
         said = (assets.FOLDER / name).read_text()
         assert not re.search(r"\beval\b|new Function|innerHTML|insertAdjacentHTML", said)
 

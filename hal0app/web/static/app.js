@@ -218,50 +218,6 @@
 
   document.addEventListener("toggle", (event) => { if (event.target.id === "latest") unread(); }, true);
 
-  // -- the journal page: new lines come unfiltered, follow only while the end is in sight, at most so many stay
-
-  const box = document.getElementById("log-box");
-  const MOST_LINES = 1000, NEAR_PX = 40;
-
-  if (box) {
-    const lines = document.getElementById("log"), end = document.getElementById("log-end");
-    let missed = 0;
-    const atEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= NEAR_PX;
-    let following = true;
-    const wanted = (line) => box.dataset.live === "yes"
-      && ["slot", "kind", "source"].every((key) => !box.dataset[key] || box.dataset[key] === line.dataset[key])
-      && (!box.dataset.level || box.dataset.level === line.dataset.level
-        || (box.dataset.level === "warning" && line.dataset.level === "error"))
-      && line.querySelector(".told").textContent.toLowerCase().includes(box.dataset.q.toLowerCase());
-    const last = () => Number(lines.dataset.last);
-    const number = (line) => Number(line.id.slice(1));
-    lines.dataset.last = Math.max(0, ...[...lines.children].map(number));
-
-    function follow() {
-      following = atEnd();
-      if (following) missed = 0;
-      end.hidden = following || !missed;
-      end.textContent = `Paused. ${missed} new ${missed === 1 ? "line" : "lines"}. Jump to end`;
-    }
-
-    new MutationObserver((changes) => {
-      for (const line of changes.flatMap((change) => [...change.addedNodes])) {
-        if (line.nodeType !== Node.ELEMENT_NODE) continue;
-        if (number(line) <= last() || !wanted(line)) { line.remove(); continue; }
-        lines.dataset.last = number(line);
-        missed += 1;
-      }
-      document.getElementById("log-empty").hidden = lines.childElementCount > 0;
-      if (!following) return follow();
-      while (lines.childElementCount > MOST_LINES) lines.firstElementChild.remove();
-      box.scrollTop = box.scrollHeight;
-      follow();
-    }).observe(lines, { childList: true });
-    box.addEventListener("scroll", follow);
-    end.addEventListener("click", () => { box.scrollTop = box.scrollHeight; follow(); box.focus(); });
-    box.scrollTop = box.scrollHeight;
-  }
-
   // -- the list of models is filtered by its address, so it is asked for again when the stream says that it changed
 
   const news = () => document.getElementById("model-news")?.dataset.version;

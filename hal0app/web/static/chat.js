@@ -45,8 +45,10 @@
     const slot = known(value("chat-slot")), away = slot !== undefined && "blocked" in slot;
     document.getElementById("chat-away").hidden = !away;
     if (!running) send.toggleAttribute("aria-disabled", away) && send.setAttribute("aria-disabled", "true");
-    const about = slot?.last ? ` (about ${slot.last})` : "";
-    const text = !slot || loaded(slot) ? "" : `${value("chat-slot")} is not loaded. Sending loads ${slot.model} first${about}, which may evict another.`;
+    const about = slot?.last ? ` (about ${slot.last})` : "", name = value("chat-slot");
+    let text = "";
+    if (slot?.word === "Loading") text = `${name} is loading; an answer waits for that.`;
+    else if (slot && !loaded(slot)) text = `${name} is not loaded. Sending loads ${slot.model} first${about}, which may evict another.`;
     const hint = document.getElementById("prompt-hint");
     if (hint.textContent !== text) hint.textContent = text;
   }
