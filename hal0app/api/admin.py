@@ -1,7 +1,7 @@
 """Who may change something: this machine always, others with the admin key.
 
-Inference (`/v1`) and reading change nothing and are open to whoever reaches the port. What a proxy hands on is never
-this machine's own, whoever runs the proxy.
+Inference (`/v1`) and reading change nothing and are open to whoever reaches the port, except for what is private: who
+asked what. What a proxy hands on is never this machine's own, whoever runs the proxy.
 """
 
 from __future__ import annotations
@@ -17,24 +17,30 @@ from hal0app.api.incoming import Incoming
 
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 INFERENCE = ("/v1/", "/api/v1/")
+PRIVATE = frozenset({"/api/requests"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True)
 class Admin:
-    """The right to change: `open` gives it to everybody, else other machines need `key` (none: nobody there has it)."""
+    """The right to change, and to read what is private.
+
+    `open` gives it to everybody, else other machines need `key` (none: nobody there has it).
+    """
 
     open: bool = False
     key: str | None = None
 
     def check(self, request: Incoming) -> None:
-        """Raise `auth.key_required` unless the sender of this change may make it."""
-        if self.open or request.path.startswith(INFERENCE) or is_local(request) or self._knows_key(request):
+        """Raise `auth.key_required` unless the sender may do this."""
+        if self.open or _is_free(request) or is_local(request) or self._knows_key(request):
             return
+        what = "to read this from another machine" if request.method in SAFE else "to change this from another machine"
         if self.key is None:
-            message = "changes from other machines need an admin key, and this hal0 has none: put one into admin.key"
-        else:
-            message = "changes from other machines need the admin key: Authorization: Bearer KEY"
-        raise errors.error("auth.key_required", message)
+            raise errors.error(
+                "auth.key_required", f"{what} takes an admin key, and there is none: put one into admin.key"
+            )
+        raise errors.error("auth.key_required", f"{what} takes the admin key: Authorization: Bearer KEY")
 
     def _knows_key(self, request: Incoming) -> bool:
         given = Authorization.from_header(request.headers.get("Authorization"))
@@ -42,6 +48,13 @@ class Admin:
             return False
         offered = given.token if given.type == "bearer" else given.password
         return hmac.compare_digest((offered or "").encode(), self.key.encode())
+
+
+def _is_free(request: Incoming) -> bool:
+    """Whether anybody may do it who reaches the port."""
+    if request.method in SAFE:
+        return request.path not in PRIVATE
+    return request.path.startswith(INFERENCE)
 
 
 def is_local(request: Incoming) -> bool:

@@ -1,7 +1,7 @@
 """Who may talk to us from a browser: a Host allow-list against DNS rebinding, an Origin check on every change.
 
 No login and no token are needed for this: a page of another site can reach us, but only with its own name in Host
-or its own address in Origin. Who may change something at all is `admin.py`.
+or its own address in Origin. Who may do something at all is `admin.py`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 
 from hal0app import errors
-from hal0app.api.admin import Admin
+from hal0app.api.admin import SAFE, Admin
 from hal0app.api.incoming import Incoming
 from hal0app.core.headers import Headers
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_SUFFIXES = ("localhost", "local", "lan", "internal", "home.arpa")
 
 HEADERS = {
@@ -49,7 +48,7 @@ class Rules:
         check_host(request.headers.get("Host", ""), self.known)
         if request.method not in SAFE:
             check_origin(request)
-            self.admin.check(request)
+        self.admin.check(request)
 
 
 def rules(allowed_hosts: tuple[str, ...], admin: Admin) -> Rules:
