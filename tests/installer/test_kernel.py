@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.installer.conftest import PLAY_S
 from tests.installer.host import Host
+from tests.installer.plays import play
 from tests.installer.test_install import changes
 
 PROGRAMS = ("update-grub", "grubby", "kernel-install")
@@ -24,20 +24,10 @@ def noted(installed: Host) -> Host:
     return installed
 
 
-def play(host: Host, tasks: str, loader: str, parameters: list[str], tuned: list[str]) -> list[str]:
+def kernel(host: Host, tasks: str, loader: str, parameters: list[str], tuned: list[str]) -> list[str]:
     """Run one file of the role `host` for a machine of this kind; the tasks that changed something."""
     machine = {"loader": loader, "parameters": parameters, "tuned": tuned}
-    book = [
-        {
-            "hosts": "localhost",
-            "vars": {"hal0_machine": machine},
-            "tasks": [{"ansible.builtin.include_role": {"name": "host", "tasks_from": tasks}}],
-        }
-    ]
-    host.write("/root/hal0/ansible/kernel.yml", json.dumps(book))
-    venv = "/root/hal0/.installer/venv/bin"
-    said = host.run(f"cd hal0/ansible && {venv}/ansible-playbook -i localhost.yml kernel.yml", within=PLAY_S).stdout
-    return changes(said)
+    return changes(play(host, "host", tasks, hal0_machine=machine)[1])
 
 
 def notes(host: Host) -> list[str]:
@@ -51,14 +41,14 @@ def written(host: Host) -> dict[str, object]:
 
 
 def test_grub_gets_a_drop_in_and_loses_it(noted: Host) -> None:
-    assert play(noted, "kernel", "grub", FIRST, [])
+    assert kernel(noted, "kernel", "grub", FIRST, [])
     assert notes(noted) == ["update-grub"]
     line = noted.says("grep -v '^#' /etc/default/grub.d/50-hal0.cfg")
     assert line == f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(FIRST)}"'
     assert written(noted)["parameters"] == FIRST
-    assert play(noted, "kernel", "grub", FIRST, FIRST) == []
+    assert kernel(noted, "kernel", "grub", FIRST, FIRST) == []
 
-    play(noted, "untune", "grub", [], [])
+    kernel(noted, "untune", "grub", [], [])
 
     assert notes(noted) == ["update-grub"]
     assert (
@@ -67,14 +57,14 @@ def test_grub_gets_a_drop_in_and_loses_it(noted: Host) -> None:
 
 
 def test_fedoras_grub_is_told_through_grubby(noted: Host) -> None:
-    play(noted, "kernel", "grubby", FIRST, [])
+    kernel(noted, "kernel", "grubby", FIRST, [])
     assert notes(noted) == [f"grubby --update-kernel=ALL --args={' '.join(FIRST)}"]
-    assert play(noted, "kernel", "grubby", FIRST, FIRST) == []
+    assert kernel(noted, "kernel", "grubby", FIRST, FIRST) == []
 
-    play(noted, "kernel", "grubby", SECOND, FIRST)
+    kernel(noted, "kernel", "grubby", SECOND, FIRST)
     assert notes(noted)[0] == f"grubby --update-kernel=ALL --remove-args={' '.join(FIRST)}"
 
-    play(noted, "untune", "grubby", [], [])
+    kernel(noted, "untune", "grubby", [], [])
     assert notes(noted)[-1] == f"grubby --update-kernel=ALL --remove-args={' '.join(SECOND)}"
 
 
@@ -83,15 +73,16 @@ def test_systemd_boot_reads_it_from_a_file(noted: Host, before: str | None) -> N
     file = noted.root / "etc/kernel/cmdline"
     if before:
         noted.write("/etc/kernel/cmdline", before)
-    play(noted, "kernel", "systemd-boot", FIRST, [])
-    assert file.read_text().split()[-2:] == FIRST
+    kernel(noted, "kernel", "systemd-boot", FIRST, [])
+    assert file.read_text().split()[:2] == FIRST
     assert "BOOT_IMAGE" not in file.read_text()
-    assert play(noted, "kernel", "systemd-boot", FIRST, FIRST) == []
-    play(noted, "kernel", "systemd-boot", SECOND, FIRST)
-    assert file.read_text().split()[-2:] == SECOND
+    assert kernel(noted, "kernel", "systemd-boot", FIRST, FIRST) == []
+    kernel(noted, "kernel", "systemd-boot", SECOND, FIRST)
+    assert file.read_text().split()[:2] == SECOND
     assert notes(noted) == ["kernel-install add-all"] * 2
 
-    play(noted, "untune", "systemd-boot", [], [])
+    kernel(noted, "untune", "systemd-boot", [], [])
 
     assert (file.read_text() if file.exists() else None) == before
+    assert notes(noted) == ["kernel-install add-all"]
     file.unlink(missing_ok=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 
-from tests.installer.checkout import MODELS
 from tests.installer.conftest import PLAY_S
 from tests.installer.host import Host
-from tests.installer.test_install import STREAM
+from tests.installer.plays import play
+from tests.installer.test_install import changes
 
 SOURCE = """
 set -e
@@ -38,29 +37,21 @@ def fingerprint(installed: Host) -> str:
     return found.group(1)
 
 
-def install(host: Host, fingerprint: str) -> tuple[int, str]:
-    variables = {
-        "hal0_extra_models_dir": MODELS,
-        "hal0_lemonade_method": "ppa",
-        "hal0_ppa_uri": "file:///srv/ppa",
-        "hal0_ppa_key_url": "file:///srv/makers.asc",
-        "hal0_ppa_fingerprint": fingerprint,
-    }
-    host.write("/root/ppa.yml", json.dumps(variables))
-    done = host.run('cd hal0 && make install SET="@/root/ppa.yml"', check=False, within=PLAY_S)
-    return done.returncode, done.stdout
+def bring(host: Host, fingerprint: str, check: bool = True) -> tuple[int, str]:
+    """Bring Lemonade from that source, with the key of this fingerprint wanted."""
+    source = {"hal0_ppa_uri": "file:///srv/ppa", "hal0_ppa_key_url": "file:///srv/makers.asc"}
+    return play(host, "lemonade", "ppa", check, **source, hal0_ppa_fingerprint=fingerprint)
 
 
 def test_packages_with_another_key_are_refused(installed: Host, fingerprint: str) -> None:
-    status, said = install(installed, "0" * 40)
+    status, said = bring(installed, "0" * 40, check=False)
     assert status != 0
     assert f"gives the key {fingerprint}, not 0000" in " ".join(said.split()), said[-3000:]
     assert installed.run("ls /etc/apt/sources.list.d/hal0-lemonade.sources", check=False).returncode != 0
 
 
 def test_packages_with_the_wanted_key_are_installed_and_held(installed: Host, fingerprint: str) -> None:
-    status, said = install(installed, fingerprint)
-    assert status == 0, said[-4000:]
+    bring(installed, fingerprint)
     assert "/srv/ppa" in installed.says("apt-cache policy lemonade-server")
     assert installed.says("apt-mark showhold") == "lemonade-server"
-    assert "data: [DONE]" in installed.python(STREAM, within=180)
+    assert changes(bring(installed, fingerprint)[1]) == []
