@@ -81,7 +81,9 @@ CODES: dict[str, Code] = {
     "request.unsupported_media_type": Code(415, CallerError, "A change sent to the API is not application/json."),
     "request.conflict": Code(412, CallerError, "The thing changed since it was read (If-Match did not match)."),
     "client.gone": Code(499, CallerError, "The client closed its connection before the answer."),
-    "auth.key_required": Code(401, CallerError, "A change from another machine came without the admin key."),
+    "auth.key_required": Code(
+        401, CallerError, "A change, or a look at who asked what, came from another machine without the admin key."
+    ),
     "auth.admin_required": Code(403, CallerError, "A control path of Lemonade was asked for without the admin right."),
     "host.not_allowed": Code(421, CallerError, "The Host header names a machine hal0 does not answer for."),
     "model.type_mismatch": Code(400, CallerError, "The endpoint cannot be served by this slot's or model's type."),

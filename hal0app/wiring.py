@@ -44,6 +44,7 @@ from hal0app.api import slots as slots_api
 from hal0app.api.admin import Admin
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.fast_lane import FastLane
+from hal0app.api.proxies import behind
 from hal0app.api.worker import EXTENSION
 from hal0app.core.lost_worker import told
 from hal0app.services.acts import Acts
@@ -226,6 +227,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     if hal0.settings.server.fast_lane:
         app.extensions[EXTENSION] = FastLane(hal0, rules)
     slot_ports.init_app(app)
+    app.wsgi_app = behind(app.wsgi_app, hal0.settings.server.trusted_proxies)  # type: ignore[method-assign, assignment]
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):
         app.register_blueprint(blueprint)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hal0app.core.readiness import PAGE, Host, Port
+from hal0app.core.readiness import PAGE, UNLIMITED, Host, Port
 
 LISTENS = "0A"
 AMD = "0x1022"
 NPU_DEVICES = ("0x1502", "0x17f0", "0x17f1")
 LAYOUTS = ("var/lib/lemonade/config.json", "var/lib/lemonade/.cache/lemonade/config.json")
 LEMOND_UNITS = ("usr/lib/systemd/system/lemond.service", "etc/systemd/system/lemond.service")
+# What tells who writes the kernel's command line, the first that is there.
+LOADERS = {
+    "grubby": ("usr/sbin/grubby", "usr/bin/grubby"),
+    "grub": ("usr/sbin/update-grub",),
+    "systemd-boot": ("boot/loader/loader.conf", "boot/efi/loader/loader.conf", "efi/loader/loader.conf"),
+}
+TUNED = "opt/hal0/kernel.json"
 # Who may listen already, by the name of the port: its own unit's files.
 OWN_UNITS = {"hal0": ("etc/systemd/system/hal0.service",), "Lemonade": LEMOND_UNITS}
 
@@ -51,6 +58,9 @@ def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
         lemonade=any((root / unit).exists() for unit in LEMOND_UNITS),
         strays=tuple(_strays(root)),
         layouts=tuple(f"/{path}" for path in LAYOUTS if (root / path).exists()),
+        loader=next((name for name, paths in LOADERS.items() if any((root / one).exists() for one in paths)), ""),
+        tuned=_tuned(root),
+        memlock=_memlock(root),
     )
 
 
@@ -117,13 +127,36 @@ def _listening(root: Path) -> set[int]:
     return found
 
 
-def _strays(root: Path) -> list[int]:
-    """Processes of lemond that are not the system service's: of a person, so of a user id from 1000 on."""
-    found = []
+def _tuned(root: Path) -> tuple[str, ...]:
+    """The kernel's parameters that were written for hal0."""
+    try:
+        return tuple(map(str, json.loads(_text(root / TUNED))["parameters"]))
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
+def _lemonds(root: Path) -> Iterator[tuple[Path, int]]:
+    """The processes of lemond, each with its user id."""
     for process in (root / "proc").glob("[0-9]*"):
         if _text(process / "comm").strip() == "lemond":
-            with contextlib.suppress(StopIteration):
-                line = next(line for line in _text(process / "status").splitlines() if line.startswith("Uid:"))
-                if 1000 <= int(line.split()[1]) < 60000:
-                    found.append(int(process.name))
-    return sorted(found)
+            found = re.search(r"^Uid:\s+(\d+)", _text(process / "status"), re.MULTILINE)
+            if found:
+                yield process, int(found.group(1))
+
+
+def _is_person(user: int) -> bool:
+    return 1000 <= user < 60000
+
+
+def _strays(root: Path) -> list[int]:
+    """Processes of lemond that are not the system service's but a person's."""
+    return sorted(int(process.name) for process, user in _lemonds(root) if _is_person(user))
+
+
+def _memlock(root: Path) -> int | None:
+    """How much memory the system's lemond may lock; None where none runs."""
+    for process, user in _lemonds(root):
+        told = re.search(r"^Max locked memory +(\S+)", _text(process / "limits"), re.MULTILINE)
+        if told and not _is_person(user):
+            return int(told.group(1)) if told.group(1).isdigit() else UNLIMITED
+    return None

@@ -1,7 +1,7 @@
 """Who may change something: this machine always, others with the admin key.
 
-Inference (`/v1`) and reading change nothing and are open to whoever reaches the port. What a proxy hands on is never
-this machine's own, whoever runs the proxy.
+Inference (`/v1`) and reading change nothing and are open to whoever reaches the port, except for what is private: who
+asked what. What a proxy hands on is never this machine's own, whoever runs the proxy.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ INFERENCE = ("/v1/", "/api/v1/")
 # Of the pages: inference, this browser's own look, and how one gets the right.
 HARMLESS = frozenset({"/chat", "/settings/appearance", "/login", "/logout"})
 COOKIES = ("hal0-session", "__Host-hal0-session")
+PRIVATE = frozenset({"/api/requests"})
 
 
 @dataclass(frozen=True)
 class Admin:
-    """The right to change: `open` gives it to everybody, else other machines need `key` (none: nobody there has it)."""
+    """The right to change, and to read what is private.
+
+    `open` gives it to everybody, else other machines need `key` (none: nobody there has it).
+    """
 
     open: bool = False
     key: str | None = None
@@ -48,14 +52,16 @@ class Admin:
         return session.holds(offered, self.key, self.wall())
 
     def check(self, request: Incoming) -> None:
-        """Raise `auth.key_required` unless the sender of this change may make it."""
-        if request.path.startswith(INFERENCE) or request.path in HARMLESS or self.may(request):
+        """Raise `auth.key_required` unless the sender may do this."""
+        if _is_free(request) or self.may(request):
             return
+        what = "to read this from another machine" if request.method in SAFE else "to change this from another machine"
         if self.key is None:
-            message = "changes from other machines need an admin key, and this hal0 has none: put one into admin.key"
-        else:
-            message = "changes from other machines need the admin key: sign in at /login, or Authorization: Bearer KEY"
-        raise errors.error("auth.key_required", message)
+            raise errors.error(
+                "auth.key_required", f"{what} takes an admin key, and there is none: put one into admin.key"
+            )
+        how = "sign in at /login, or Authorization: Bearer KEY"
+        raise errors.error("auth.key_required", f"{what} takes the admin key: {how}")
 
     def _knows_key(self, request: Incoming) -> bool:
         given = Authorization.from_header(request.headers.get("Authorization"))
@@ -70,6 +76,13 @@ def _from_our_page(request: Incoming) -> bool:
     own = f"{request.scheme}://{request.headers.get('Host', '')}"
     said = (request.headers.get("Origin") == own, request.headers.get("Sec-Fetch-Site") == "same-origin")
     return any(said)
+
+
+def _is_free(request: Incoming) -> bool:
+    """Whether anybody may do it who reaches the port."""
+    if request.method in SAFE:
+        return request.path not in PRIVATE
+    return request.path.startswith(INFERENCE) or request.path in HARMLESS
 
 
 def is_local(request: Incoming) -> bool:

@@ -1,7 +1,7 @@
 """Who may talk to us from a browser: a Host allow-list against DNS rebinding, an Origin check on every change.
 
 No login and no token are needed for this: a page of another site can reach us, but only with its own name in Host
-or its own address in Origin. Who may change something at all is `admin.py`.
+or its own address in Origin. Who may do something at all is `admin.py`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Rules:
         check_host(request.headers.get("Host", ""), self.known)
         if request.method not in SAFE:
             check_origin(request)
-            self.admin.check(request)
+        self.admin.check(request)
 
 
 def rules(allowed_hosts: tuple[str, ...], admin: Admin) -> Rules:

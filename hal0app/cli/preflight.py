@@ -1,4 +1,7 @@
-"""`python -m hal0app.cli.preflight`: whether this host can run hal0. Runs from the wheel, with nothing installed."""
+"""`python -m hal0app.cli.preflight`: whether this host can run hal0. Runs from the wheel, with nothing installed.
+
+With `--json` it prints `{"findings": [...], "machine": {...}}`, the latter what the installer's roles decide by.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from hal0app.adapters import host_tree
 from hal0app.cli.exits import REFUSED
-from hal0app.core.readiness import Finding, Port, findings
+from hal0app.core import tuning
+from hal0app.core.readiness import Finding, Host, Port, findings
 
-FETCHED = ("deb", "tarball")  # where Lemonade comes by itself, whatever the distribution carries
+FETCHED = ("ppa", "deb", "tarball")  # where Lemonade comes by itself, whatever the distribution carries
 
 
 def ports(hal0: int, lemonade: int) -> tuple[Port, ...]:
@@ -30,6 +35,12 @@ def told(found: Iterable[Finding]) -> list[str]:
     return lines
 
 
+def machine(host: Host) -> dict[str, Any]:
+    """What the host has. `parameters`: what its kernel's command line should have for hal0, `tuned`: what it has."""
+    devices = {name: getattr(host, name) for name in ("gpu", "npu", "amdxdna")}
+    return {**devices, "loader": host.loader, "parameters": tuning.wanted(host), "tuned": host.tuned}
+
+
 def main() -> None:
     """Print the findings; exit status 1 when one is a failure."""
     parser = argparse.ArgumentParser(prog="preflight", description=__doc__)
@@ -37,12 +48,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--lemonade-port", type=int, default=13305)
     parser.add_argument("--disk", type=Path, default=Path("/var/lib"))
-    parser.add_argument("--method", choices=["auto", "apt", "deb", "tarball", "existing"], default="auto")
+    parser.add_argument("--method", choices=["auto", "apt", "ppa", "deb", "tarball", "existing"], default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     host = host_tree.read(given.root, ports(given.port, given.lemonade_port), given.disk)
     found = findings(replace(host, lemonade=host.lemonade or given.method in FETCHED))
-    print(json.dumps([asdict(one) for one in found]) if given.json else "\n".join(told(found)))
+    seen = {"findings": [asdict(one) for one in found], "machine": machine(host)}
+    print(json.dumps(seen) if given.json else "\n".join(told(found)))
     sys.exit(REFUSED if any(one.level == "fail" for one in found) else 0)
 
 

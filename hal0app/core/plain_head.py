@@ -27,7 +27,8 @@ TARGETS: dict[bytes, tuple[str, Endpoint]] = {
 NOT_PLAIN = frozenset(
     {
         *("transfer-encoding", "te", "trailer", "expect", "upgrade", "http2-settings", "proxy-connection"),
-        *("keep-alive", "content-encoding", "x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl"),
+        *("keep-alive", "content-encoding", "x-forwarded-for", "x-forwarded-proto"),
+        *("x-forwarded-protocol", "x-forwarded-ssl"),
     }
 )
 NEEDED = ("host", "content-length")

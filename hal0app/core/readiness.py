@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from hal0app.core import tuning
+
 GIB = 1 << 30
 PAGE = 4096
+UNLIMITED = -1
 STRIX_HALO = "gfx1151"
 GPU_KERNEL, ROCM_KERNEL, NPU_KERNEL = (6, 11), (6, 18, 4), (7, 0)
 NPU_FIRMWARE = (1, 1)
 LEAST_DISK_BYTES, LITTLE_DISK_BYTES = 2 * GIB, 20 * GIB
 LEAST_PROGRAM_BYTES = GIB // 4  # a release, with room for the next one
 LEAST_MEMORY_BYTES = 4 * GIB
-GTT_SHARE = 0.6  # of the memory: below this an APU leaves much of it unused for models
 FAMILIES = ("debian", "ubuntu", "fedora", "rhel")
 WITH_LEMONADE = ("forky", "sid", "duke")
+WITH_PPA = ("noble", "questing", "resolute")  # what Lemonade's makers build packages for
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Host:
-    """What a host is. Sizes in bytes; versions as numbers; None and empty mean that it is not there or not told."""
+    """What a host is. Sizes in bytes; versions as numbers; None and empty mean that it is not there or not told.
+
+    `loader`: who writes the kernel's command line (grub, grubby, systemd-boot). `tuned`: what was added to it for hal0.
+    `memlock`: how much memory lemond may lock, UNLIMITED or bytes.
+    """
 
     os: str = ""
     family: tuple[str, ...] = ()
@@ -70,6 +77,9 @@ class Host:
     lemonade: bool = False
     strays: tuple[int, ...] = ()
     layouts: tuple[str, ...] = ()
+    loader: str = ""
+    tuned: tuple[str, ...] = ()
+    memlock: int | None = None
 
 
 Check = Callable[["Host"], Iterator[Finding]]
@@ -96,6 +106,8 @@ def _os(host: Host) -> Iterator[Finding]:
         yield Finding("ok", "Lemonade is there, or comes by itself", host.os)
     elif host.codename in WITH_LEMONADE:
         yield Finding("ok", "the distribution carries Lemonade", host.os)
+    elif host.codename in WITH_PPA:
+        yield Finding("ok", "Lemonade comes from its makers' packages (ppa:lemonade-team/stable)", host.os)
     else:
         yield Finding(
             "fail", "there is no Lemonade", host.os, "install it (https://lemonade-server.ai), then run again"
@@ -176,15 +188,26 @@ def _rocm(host: Host) -> Iterator[Finding]:
 
 
 def _gtt(host: Host) -> Iterator[Finding]:
-    if host.gpu != STRIX_HALO or host.gtt is None:
+    if host.gpu not in tuning.APUS or host.gtt is None or tuning.pending(host):
         return
     seen = f"{host.gtt / GIB:.0f} of {host.memory / GIB:.0f} GiB"
-    if host.gtt < GTT_SHARE * host.memory:
-        pages = int(host.memory * 0.85) // PAGE
-        fix = f"add ttm.pages_limit={pages} to the kernel's command line; reboot"
-        yield Finding("warn", "the GPU may use little of the memory", seen, fix)
+    if tuning.wants_memory(host):
+        yield Finding("warn", "the GPU may use little of the memory", seen, _tune(host))
     else:
         yield Finding("ok", "memory for the GPU", seen)
+
+
+def _command_line(host: Host) -> Iterator[Finding]:
+    waiting, lacking = tuning.pending(host), tuning.missing(host)
+    if waiting:
+        yield Finding("warn", "parameters of the kernel wait for a reboot", " ".join(waiting), "reboot")
+    elif "iommu=pt" in lacking and not tuning.wants_memory(host):
+        yield Finding("warn", "the NPU's driver may refuse FastFlowLM", "no iommu=pt", _tune(host))
+
+
+def _tune(host: Host) -> str:
+    by_hand = f"add {' '.join(tuning.missing(host))} to the kernel's command line"
+    return f'make install SET="hal0_tune_kernel=true"; or {by_hand}; then reboot'
 
 
 def _npu(host: Host) -> Iterator[Finding]:
@@ -201,6 +224,9 @@ def _npu(host: Host) -> Iterator[Finding]:
     elif host.npu_firmware and host.npu_firmware < NPU_FIRMWARE:
         fix = "linux-firmware 20260221 or newer; reboot"
         yield Finding("warn", "the NPU's firmware is too old", text(host.npu_firmware), fix)
+    elif host.memlock not in (None, UNLIMITED):
+        fix = "make install, which gives lemond LimitMEMLOCK=infinity"
+        yield Finding("warn", "lemond may lock little memory, the NPU needs it", f"{host.memlock} bytes", fix)
     else:
         yield Finding("ok", "NPU", f"firmware {text(host.npu_firmware)}")
 
@@ -215,4 +241,4 @@ def _lemonade(host: Host) -> Iterator[Finding]:
 
 
 SOFTWARE: tuple[Check, ...] = (_os, _python, _disk, _program_disk, _ports, _lemonade)
-HARDWARE: tuple[Check, ...] = (_memory, _gpu, _rocm, _gtt, _npu)
+HARDWARE: tuple[Check, ...] = (_memory, _gpu, _rocm, _gtt, _command_line, _npu)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hal0app.core import schema
+from hal0app.core import proxies, schema
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 TcpPort = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -31,13 +31,19 @@ class Server(Section, frozen=True, kw_only=True):
     """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB); uploads are streamed and not bound by it.
 
     `fast_lane`: plain requests for inference go past Flask.
+    `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
     host: str = "127.0.0.1"
     port: TcpPort = 8080
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     max_body_mb: Annotated[int, msgspec.Meta(ge=1)] = 64
     fast_lane: bool = True
+
+    def __post_init__(self) -> None:
+        for one in self.trusted_proxies:
+            proxies.network(one)
 
 
 class Lemonade(Section, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ WORDS = {
     "server.host": ("Address", "0.0.0.0 listens on every network."),
     "server.port": ("Port", ""),
     "server.allowed_hosts": ("Names", "Host names besides addresses and local names, separated by commas."),
+    "server.trusted_proxies": ("Trusted proxies", "Addresses or networks whose word counts on who asks, with commas."),
     "server.max_body_mb": ("Largest request, MiB", "Uploads that are only passed on are not bound by it."),
     "server.fast_lane": ("Fast lane", "Plain requests for inference go past the web framework."),
     "lemonade.url": ("Address of Lemonade", ""),

@@ -24,15 +24,37 @@ def answers(host: Host) -> bool:
     return "data: [DONE]" in host.python(STREAM, within=180)
 
 
+REPACK = """
+set -e
+apt-get -qq update && apt-get -qq install -y apt-utils >/dev/null
+apt-get -qq download lemonade-server && dpkg-deb -R lemonade-server_*.deb newer
+sed -i "s/^Version: .*/&+newer/" newer/DEBIAN/control
+mkdir -p /srv/newer && dpkg-deb -b newer /srv/newer >/dev/null && rm -rf newer
+cd /srv/newer && apt-ftparchive packages . > Packages
+echo 'deb [trusted=yes] file:///srv/newer ./' > /etc/apt/sources.list.d/newer.list
+"""
+OWN = "/var/lib/lemonade/user_models.json"
+
+
+def lemonade(host: Host) -> str:
+    return host.says("dpkg-query -W -f '${Version}' lemonade-server")
+
+
 def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_back(installed: Host) -> None:
-    first = release(installed)
+    """Of hal0 and of Lemonade, for which there is a newer package."""
+    installed.write("/root/repack.sh", REPACK)
+    installed.run("sh repack.sh", within=PLAY_S)
+    before = release(installed), lemonade(installed), installed.says(f"cat {OWN}")
+    first, packaged, _ = before
     change(installed, 'raise SystemExit("broken on purpose")')
 
     failed = installed.run(f"cd hal0 && {UPGRADE}", check=False, within=PLAY_S)
 
     assert failed.returncode != 0
     assert f"The upgrade failed, and {first} runs again as before" in failed.stdout, failed.stdout[-4000:]
-    assert release(installed) == first
+    assert f"Lemonade {packaged} runs again" in failed.stdout
+    assert (release(installed), lemonade(installed), installed.says(f"cat {OWN}")) == before
+    assert installed.says("apt-mark showhold") == "lemonade-server"
     assert answers(installed)
 
     installed.run(f"mv wiring.kept {PROGRAM}")
@@ -42,10 +64,11 @@ def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_
     assert second != first
     assert set(installed.says("ls /opt/hal0/releases").split()) == {first, second}
     assert len(installed.says("ls /opt/hal0/snapshots").split()) == 1
+    assert lemonade(installed) == f"{packaged}+newer"
     assert answers(installed)
 
     rolled_back = installed.run("cd hal0 && make rollback", within=PLAY_S).stdout
 
     assert f"{first} runs again." in rolled_back
-    assert release(installed) == first
+    assert (release(installed), lemonade(installed)) == (first, packaged)
     assert answers(installed)

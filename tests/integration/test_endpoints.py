@@ -33,6 +33,7 @@ SETTINGS = """
 "org/vectors" = "embed-a"
 "whisper-1" = "hal0/stt"
 """
+SPEAK = Path(__file__).resolve().parents[2] / "ansible/roles/verify/files/speak.py"
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
 
 
@@ -80,6 +81,19 @@ def test_a_transcription_is_served_by_its_slot(app: App, model: str | None, mode
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"] == "whisper"
     assert answer.headers["X-Hal0-Slot"] == "stt"
+
+
+def test_what_the_installer_asks_of_a_slot_that_transcribes_is_answered(app: App) -> None:
+    def speak(slot: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", SPEAK, app.url, slot, "60"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    done = speak("stt")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("answered in ")
+    refused = speak("embed")
+    assert refused.returncode == 1
+    assert refused.stdout.startswith("FAILED: ")
 
 
 def test_an_upload_of_a_client_that_does_not_know_its_length_is_served(app: App) -> None:

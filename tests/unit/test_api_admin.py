@@ -78,6 +78,40 @@ def test_what_a_proxy_on_this_machine_hands_on_is_not_local(client: FlaskClient,
     assert change(client, "127.0.0.1", {header: "127.0.0.1"}) == 401
 
 
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[FlaskClient]:
+    yield from served(tmp_path, '[server]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/8"]\n')
+
+
+@pytest.mark.parametrize("claimed", ["127.0.0.1", "::1", "10.0.0.5", "192.0.2.7"])
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "10.0.0.1"])
+def test_no_client_of_a_trusted_proxy_counts_as_this_machine(proxied: FlaskClient, proxy: str, claimed: str) -> None:
+    assert change(proxied, proxy, {"X-Forwarded-For": claimed}) == 401
+    assert change(proxied, "127.0.0.1") == 404  # a program of this machine
+
+
+@pytest.mark.parametrize(("sender", "allowed"), [("10.0.0.1", True), ("192.0.2.7", False)])
+def test_a_page_over_https_may_change_things_through_a_trusted_proxy_only(
+    tmp_path: Path, sender: str, allowed: bool
+) -> None:
+    for client in served(tmp_path, '[server]\ntrusted_proxies = ["10.0.0.0/8"]\n[auth]\nmode = "open"\n'):
+        headers = {"Origin": "https://localhost", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
+        assert change(client, sender, headers) == (404 if allowed else 403)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_asked_what_is_told_to_the_operator_only(client: FlaskClient, method: str) -> None:
+    def asked(sender: str, **headers: str) -> int:
+        return client.open(
+            "/api/requests", method=method, headers=headers, environ_overrides={"REMOTE_ADDR": sender}
+        ).status_code
+
+    assert asked(ELSEWHERE) == 401
+    assert asked(ELSEWHERE, Authorization=f"Bearer {KEY}") == 200
+    assert asked("127.0.0.1") == 200
+    assert asked("127.0.0.1", **{"X-Forwarded-For": "127.0.0.1"}) == 401
+
+
 def test_without_a_key_nobody_elsewhere_may_change_anything(keyless: FlaskClient) -> None:
     assert change(keyless) == 401
     assert change(keyless, headers={"Authorization": "Bearer "}) == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hal0app.adapters import host_tree
-from hal0app.cli.preflight import ports, told
+from hal0app.cli.preflight import machine, ports, told
 from hal0app.core.readiness import Finding, findings
 
 GIB = 1 << 30
@@ -27,7 +28,7 @@ def system(id_: str, codename: str, kernel: str, like: str = "") -> dict[str, st
         "etc/os-release": f'PRETTY_NAME="{id_} {codename}"\nID={id_}\nID_LIKE="{like}"\nVERSION_CODENAME={codename}\n',
         "etc/group": "root:x:0:\nrender:x:104:\nvideo:x:44:\n",
         "proc/sys/kernel/osrelease": f"{kernel}\n",
-        "proc/cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/nvme0n1p2 ro quiet\n",
+        "proc/cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/nvme0n1p2 ro quiet iommu=pt\n",
         "proc/meminfo": "MemTotal:       131072000 kB\nMemFree: 1 kB\n",
         "proc/net/tcp": LISTENS.format(address="0100007F", port=22),
     }
@@ -115,7 +116,7 @@ def test_no_gpu_is_no_failure(look: Look) -> None:
 
 
 def test_the_iommu_turned_off_stops_an_installation_where_there_is_an_npu(look: Look) -> None:
-    found = look(GOOD | {"proc/cmdline": "root=/dev/sda1 amd_iommu=off quiet\n"})
+    found = look(GOOD | {"proc/cmdline": "root=/dev/sda1 amd_iommu=off iommu=pt quiet\n"})
     assert wrong(found) == [("fail", "the NPU cannot work without the IOMMU")]
     assert "/etc/default/grub" in next(one for one in found if one.level == "fail").fix
 
@@ -134,7 +135,95 @@ def test_a_small_gtt_is_told_with_the_number_to_set(look: Look) -> None:
     assert wrong(found) == [("warn", "the GPU may use little of the memory")]
     [gtt] = [one for one in found if one.level == "warn"]
     assert gtt.evidence == "62 of 125 GiB"
-    assert "ttm.pages_limit=27852800" in gtt.fix
+    assert "ttm.pages_limit=27787264" in gtt.fix
+    assert 'SET="hal0_tune_kernel=true"' in gtt.fix
+
+
+def machine_of(tmp_path: Path, files: Tree) -> dict[str, object]:
+    """What the roles of the installer are told of a host."""
+    for name, content in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return machine(host_tree.read(tmp_path, ()))
+
+
+TTM = ["ttm.page_pool_size=27787264", "ttm.pages_limit=27787264"]  # 106 GiB of 125
+BOOTED = {"proc/cmdline": " ".join(["root=/dev/sda1", "iommu=pt", *TTM])}
+BARE = {"proc/cmdline": "root=/dev/sda1 quiet\n"}
+SMALL = strix_halo(gtt_gib=62)
+
+
+@pytest.mark.parametrize(
+    ("files", "parameters"),
+    [
+        (FORKY | SMALL | BARE, ["iommu=pt", *TTM]),
+        (NOBLE | strix_halo(gtt_gib=62, npu=False), TTM),
+        (FEDORA | SMALL | {"proc/cmdline": "root=/dev/sda1 iommu=pt"}, TTM),
+        (UBUNTU_2604 | strix_halo() | BARE, ["iommu=pt"]),
+        (GOOD | BOOTED, []),
+        (FORKY, []),
+        (FORKY | SMALL | {"sys/class/kfd/kfd/topology/nodes/1/properties": "gfx_target_version 110000\n"}, []),
+    ],
+    ids=["forky", "24.04 without NPU", "f43 with iommu", "26.04 with memory", "tuned", "no GPU", "another GPU"],
+)
+def test_an_apu_gets_the_parameters_that_it_lacks(tmp_path: Path, files: Tree, parameters: list[str]) -> None:
+    assert machine_of(tmp_path, files)["parameters"] == parameters
+
+
+def test_what_was_written_stays_written_once_it_is_in_force(tmp_path: Path) -> None:
+    record = {"opt/hal0/kernel.json": json.dumps({"parameters": ["iommu=pt", *TTM]})}
+    assert machine_of(tmp_path, GOOD | BOOTED | record)["parameters"] == ["iommu=pt", *TTM]
+
+
+def test_other_memory_gets_another_limit(tmp_path: Path) -> None:
+    record = {"opt/hal0/kernel.json": json.dumps({"parameters": ["iommu=pt", "ttm.pages_limit=1"]})}
+    assert machine_of(tmp_path, FORKY | SMALL | BARE | record)["parameters"] == ["iommu=pt", *TTM]
+
+
+@pytest.mark.parametrize(
+    ("file", "loader"),
+    [
+        ("usr/sbin/update-grub", "grub"),
+        ("usr/sbin/grubby", "grubby"),
+        ("efi/loader/loader.conf", "systemd-boot"),
+        ("srv/nothing", ""),
+    ],
+)
+def test_the_boot_loader_is_told(tmp_path: Path, file: str, loader: str) -> None:
+    assert machine_of(tmp_path, FORKY | {file: ""})["loader"] == loader
+
+
+def test_a_command_line_without_passthrough_is_told_where_there_is_an_npu(look: Look) -> None:
+    assert wrong(look(FORKY | strix_halo(npu=False) | BARE)) == []
+    assert wrong(look(GOOD | BARE)) == [("warn", "the NPU's driver may refuse FastFlowLM")]
+
+
+def test_parameters_that_wait_for_a_reboot_are_told_and_nothing_else_of_them(look: Look) -> None:
+    record = {"opt/hal0/kernel.json": json.dumps({"parameters": TTM})}
+    found = look(FORKY | strix_halo(gtt_gib=62, npu=False) | record)
+    assert wrong(found) == [("warn", "parameters of the kernel wait for a reboot")]
+    [waiting] = [one for one in found if one.level == "warn"]
+    assert (waiting.evidence, waiting.fix) == (" ".join(TTM), "reboot")
+
+
+def test_a_record_that_is_none_is_no_crash(look: Look) -> None:
+    assert wrong(look(GOOD | {"opt/hal0/kernel.json": "[]"})) == []
+
+
+def lemond(memlock: str) -> dict[str, str]:
+    limits = f"Limit             Soft Limit     Hard Limit     Units\nMax locked memory {memlock} bytes\n"
+    return {"proc/815/comm": "lemond\n", "proc/815/status": "Uid:\t993\t993\t993\t993\n", "proc/815/limits": limits}
+
+
+def test_a_lemond_that_may_lock_little_memory_is_told_where_there_is_an_npu(look: Look) -> None:
+    found = look(GOOD | lemond("8388608              8388608"))
+    assert wrong(found) == [("warn", "lemond may lock little memory, the NPU needs it")]
+    assert "LimitMEMLOCK=infinity" in next(one.fix for one in found if one.level == "warn")
+
+
+def test_a_lemond_without_that_limit_is_as_it_should_be(look: Look) -> None:
+    assert wrong(look(GOOD | lemond("unlimited            unlimited"))) == []
 
 
 def test_old_firmware_of_the_npu_is_told(look: Look) -> None:
@@ -163,6 +252,14 @@ def test_an_unsupported_distribution_stops_an_installation(look: Look, files: Tr
 
 def test_a_distribution_without_lemonade_stops_an_installation(look: Look) -> None:
     assert ("fail", "there is no Lemonade") in wrong(look(system("debian", "bookworm", "6.1.0")))
+
+
+@pytest.mark.parametrize("codename", ["noble", "resolute"])
+def test_an_ubuntu_without_lemonade_gets_it_from_its_makers(look: Look, codename: str) -> None:
+    found = look(system("ubuntu", codename, "7.0.0", "debian"))
+    assert ("ok", "Lemonade comes from its makers' packages (ppa:lemonade-team/stable)") in [
+        (one.level, one.what) for one in found
+    ]
 
 
 def test_a_lemond_of_a_person_stops_an_installation(look: Look) -> None:

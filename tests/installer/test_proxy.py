@@ -1,0 +1,96 @@
+"""Caddy in front of hal0: who gets in, as whom, and that it goes again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+import urllib3
+
+from tests.installer.checkout import MODELS
+from tests.installer.conftest import PLAY_S
+from tests.installer.host import Host
+from tests.installer.test_install import changes
+
+CHAT = {"model": "primary", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello."}]}
+INSTALL = f'cd hal0 && make install SET="hal0_extra_models_dir={MODELS} hal0_proxy=true"'
+
+
+class Proxy:
+    """The proxy as other machines reach it; `key` is what people log in with, `program` what programs send."""
+
+    def __init__(self, host: Host) -> None:
+        self.url = f"https://127.0.0.1:{host.network.forward(443)}"
+        self.key, self.program = host.says("cat /etc/hal0/admin.key"), host.says("cat /etc/hal0-proxy/program.key")
+
+    def ask(self, method: str, path: str, login: str = "", bearer: str = "", **body: object) -> int:
+        headers = {"Host": "localhost"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+        auth = ("hal0", login) if login else None
+        with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
+            answer = requests.request(
+                method, self.url + path, headers=headers, auth=auth, json=body or None, verify=False, timeout=60
+            )
+        return answer.status_code
+
+
+@pytest.fixture(scope="module")
+def proxied(installed: Host) -> Host:
+    installed.run(INSTALL, within=PLAY_S)
+    return installed
+
+
+@pytest.fixture(scope="module")
+def proxy(proxied: Host) -> Proxy:
+    return Proxy(proxied)
+
+
+def test_people_log_in_with_the_admin_key_and_may_change_things(proxy: Proxy) -> None:
+    assert proxy.ask("GET", "/api/slots") == 401
+    assert proxy.ask("GET", "/api/slots", login="wrong") == 401
+    assert proxy.ask("GET", "/api/requests", login=proxy.key) == 200
+    assert proxy.ask("PATCH", "/api/slots/primary", login=proxy.key, priority=61) == 200
+
+
+def test_programs_get_to_v1_with_their_key_and_no_further(proxy: Proxy) -> None:
+    assert proxy.ask("POST", "/v1/chat/completions", bearer=proxy.program, **CHAT) == 200
+    assert proxy.ask("POST", "/v1/chat/completions", bearer="wrong", **CHAT) == 401
+    for path in ("/api/slots", "/api/requests", "/v1/../api/requests", "/"):
+        assert proxy.ask("GET", path, bearer=proxy.program) == 401
+    assert proxy.ask("PATCH", "/api/slots/primary", bearer=proxy.program, priority=62) == 401
+
+
+def test_a_page_over_https_changes_things(proxy: Proxy) -> None:
+    with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
+        answer = requests.post(
+            f"{proxy.url}/api/slots/unknown/unload",
+            headers={"Host": "localhost", "Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"},
+            auth=("hal0", proxy.key),
+            json={},
+            verify=False,
+            timeout=60,
+        )
+    assert answer.status_code == 404  # let through: there is no such slot
+
+
+def test_hal0_listens_on_the_loopback_only_and_the_proxy_is_not_root(proxied: Host) -> None:
+    assert "127.0.0.1:8080" in proxied.says("ss -ltn")
+    assert "0.0.0.0:8080" not in proxied.says("ss -ltn")
+    [user] = set(proxied.says("ps -eo user:32,args | grep '[c]addy run' | cut -d' ' -f1").split())
+    assert user != "root"
+
+
+def test_open_webui_needs_a_digest(installed: Host) -> None:
+    installed.write("/root/webui.yml", json.dumps({"hal0_openwebui": True, "hal0_openwebui_image": "open-webui:main"}))
+    done = installed.run('cd hal0 && make preflight SET="@/root/webui.yml"', check=False, within=PLAY_S)
+    assert done.returncode != 0
+    assert "@sha256:DIGEST" in done.stdout
+
+
+def test_the_role_changes_nothing_twice_and_an_uninstallation_takes_the_proxy_off(proxied: Host) -> None:
+    again = INSTALL.replace("make install SET=", "installer/install.sh install --tags proxy -e ")
+    assert changes(proxied.run(again, within=PLAY_S).stdout) == []
+    proxied.run("cd hal0 && make uninstall PURGE=1", within=PLAY_S)
+    assert proxied.run("ls -d /etc/hal0-proxy /var/lib/private/hal0-proxy", check=False).stdout.count("No such") == 2
+    assert proxied.run("systemctl cat hal0-proxy.service", check=False).returncode != 0
+    assert proxied.run("command -v caddy", check=False).returncode != 0
