@@ -88,7 +88,15 @@ def main(folder: Path) -> None:
             with state.enter(box) as url:
                 for path in state.pages:
                     page = path.strip("/").replace("/", "-") or "overview"
-                    take(browser, url, path, f"{page}-{name}", folder, partial(says, path=path, state=name), state.headers)
+                    take(
+                        browser,
+                        url,
+                        path,
+                        f"{page}-{name}",
+                        folder,
+                        partial(says, path=path, state=name),
+                        state.headers,
+                    )
             print(name, flush=True)
         box.at_rest()
         for name, (path, act) in DONE.items():
