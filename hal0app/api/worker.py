@@ -6,9 +6,11 @@ gunicorn loads this module before the worker patches anything, so that it may im
 from __future__ import annotations
 
 import errno
+import socket
+from contextlib import suppress
 from typing import Any
 
-from gevent import GreenletExit
+from gevent import GreenletExit, get_hub
 from gunicorn import util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
@@ -16,6 +18,31 @@ from gunicorn.workers.ggevent import GeventWorker
 
 EXTENSION = "hal0.fast_lane"
 LEFT = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
+
+
+class Idle:
+    """Ends the reading of a connection once it took `limit_s` seconds: for a request that is as if its client left."""
+
+    def __init__(self, client: Any, limit_s: float) -> None:
+        self._client = client
+        self._timer = get_hub().loop.timer(limit_s, limit_s)
+
+    def begin(self) -> None:
+        """From now on."""
+        self._timer.again(self._end)
+
+    def stop(self) -> None:
+        """What there was to read is there."""
+        self._timer.stop()
+
+    def close(self) -> None:
+        self._timer.stop()
+        self._timer.close()
+
+    def _end(self) -> None:
+        self._timer.stop()
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RD)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -28,11 +55,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle(listener, client, addr)
             return
         client.setblocking(True)
-        request = None
+        request, idle = None, Idle(client, self.cfg.keepalive)
         try:
             address, parser = listener.getsockname(), lane.parser(self.cfg, client, addr)
             stays = True
-            while stays and (request := self._next(parser)) is not None:
+            while stays and (request := _next(parser, idle)) is not None:
                 stays = self._served(lane, request, address, client, addr)
         except NoMoreData:
             self.log.debug("a client left in the middle of a head")
@@ -44,6 +71,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         except Exception as problem:  # noqa: BLE001 - gunicorn tells the log and the client
             self.handle_error(request if isinstance(request, Request) else None, client, addr, problem)
         finally:
+            idle.close()
             util.close(client)
 
     def _is_plain(self) -> bool:
@@ -51,12 +79,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         cfg = self.cfg
         odd = cfg.is_ssl or cfg.proxy_protocol != "off" or cfg.protocol != "http" or cfg.http2_cleartext != "off"
         return bool(cfg.keepalive) and not odd
-
-    def _next(self, parser: Any) -> Any:
-        """The next request, whose head may take as long as a connection may be idle; None at the end."""
-        with self.timeout_ctx():
-            return next(parser, None)
-        return None
 
     def _served(self, lane: Any, request: Any, address: Any, client: Any, addr: Any) -> bool:
         """Answer a request; whether the connection can be used again."""
@@ -72,3 +94,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self.alive = False
         stays: bool = lane.serve(request, client, stopping=not self.alive)
         return stays
+
+
+def _next(parser: Any, idle: Idle) -> Any:
+    """The next request, whose head may take as long as a connection may be idle; None at the end."""
+    idle.begin()
+    try:
+        return next(parser, None)
+    finally:
+        idle.stop()

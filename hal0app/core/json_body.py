@@ -52,12 +52,7 @@ class JsonBody:
 
     def renamed(self, model: str) -> bytes:
         """The object with this `model`; every other value keeps its bytes and its place."""
-        fields = {**self.fields, "model": Raw(msgspec.json.encode(model))}
-        parts: list[bytes | memoryview] = [b"{"]
-        for name, value in fields.items():
-            parts += [msgspec.json.encode(name), b":", memoryview(value), b","]
-        parts[-1] = b"}"
-        return b"".join(parts)
+        return msgspec.json.encode({**self.fields, "model": model})
 
     def is_name(self, name: str) -> bool:
         """Whether a field is absent, null or a text."""

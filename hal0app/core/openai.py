@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+
+import msgspec
 
 # A quote inside a JSON string is escaped, so that an unescaped one begins a key.
 _MODEL = re.compile(rb'(?<!\\)"model"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -15,7 +16,6 @@ def answered_by(head: bytes) -> str | None:
     if found is None:
         return None
     try:
-        name = json.loads(found[1])
-    except ValueError:
+        return msgspec.json.decode(found[1], type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return name if isinstance(name, str) else None

@@ -7,7 +7,7 @@ table cannot take in time is lost, oldest first, and counted.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,7 +37,7 @@ LINGER_PERIOD_S = 0.1
 
 def new_id() -> str:
     """An id for a request that came without one."""
-    return f"req-{secrets.token_hex(12)}"
+    return f"req-{os.urandom(12).hex()}"
 
 
 class Requests:
