@@ -84,14 +84,6 @@ def test_a_request_waits_in_the_socket_while_hal0_restarts(answering: Host, else
         time.sleep(0.1)
 
 
-def test_the_worker_feeds_the_watchdog(answering: Host) -> None:
-    def fed() -> int:
-        return int(answering.says("systemctl show -P WatchdogTimestampMonotonic hal0.service"))
-
-    first = fed()
-    eventually(lambda: fed() > first, "the next beat", within=60)
-
-
 def test_hal0_may_restart_lemond_and_do_nothing_else_to_units(answering: Host) -> None:
     def allowed(verb: str, unit: str) -> bool:
         command = f"runuser -u hal0 -- systemctl --no-ask-password {verb} {unit}"
