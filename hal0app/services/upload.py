@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-KEPT_BYTES = 8 << 20  # of all bodies together that have gone out already, so that they can be sent once more
+KEPT_BYTES = 4 << 20  # of all bodies together that have gone out already, so that they can be sent once more
 
 
 class Kept:

@@ -36,6 +36,7 @@ LOADS = 5
 LONGEST_S = 10.0  # no load begins later
 NEXT_LOAD_S = 6.0  # more than an unload takes
 GIVE_UP_S = 30.0  # of one request
+LOAD_S = 90.0  # of one load or unload
 ALL_OF_IT_S = 180  # with the wait for another process's lemond to end
 
 
@@ -94,7 +95,7 @@ class Loads:
 
     def _act(self, act: str) -> None:
         try:
-            answer = requests.post(f"{self._app.url}/api/slots/cold/{act}?wait=true", timeout=GIVE_UP_S)
+            answer = requests.post(f"{self._app.url}/api/slots/cold/{act}?wait=true", timeout=LOAD_S)
         except requests.RequestException as problem:
             raise Failed(f"the {act} of the other model: {problem}") from problem
         if not answer.ok:

@@ -33,7 +33,11 @@ def soak(minutes: float, engine_name: str) -> list[str]:
         early = mixed.run(app, engine, REST_AFTER_S, uploads)
         before, begun = traces.at_rest(app, engine), time.monotonic()
         seen = mixed.run(
-            app, engine, minutes * 60, uploads, lambda: samples.append(growth.sample(app, time.monotonic() - begun))
+            app,
+            engine,
+            minutes * 60 - REST_AFTER_S,
+            uploads,
+            lambda: samples.append(growth.sample(app, time.monotonic() - begun)),
         )
         traces.no_more_than(app, engine, before)
     print(f"{seen.answers.total()} acts: {dict(seen.answers)}; slowest {seen.slowest_answer_s:.1f} s")

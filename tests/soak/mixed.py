@@ -80,7 +80,7 @@ class Household:
             begun = time.monotonic()
             try:
                 wrong = act(chance)
-            except (requests.RequestException, ConnectionError) as problem:
+            except OSError as problem:  # what requests raises is one, too
                 wrong = repr(problem)
             self._note(act.__name__, wrong, time.monotonic() - begun)
 
