@@ -124,6 +124,7 @@ class Control:
         if self.before(want.model) == NOBODY or not self._jobs.cancel(("load", want.model), why):
             raise errors.error("slot.not_waiting", f"no load of '{want.model}' waits for another one now")
         self._acts.stir()
+        self._observer.poke()
 
     def clear(self, want: Want, who: str) -> None:
         """Forget what speaks against the model."""

@@ -20,7 +20,7 @@ def test_seven_tabs_of_one_browser_are_live_as_they_are_seen_and_take_a_click(bo
     for tab in tabs:
         tab.open()
         tab.hide(True)
-    for number, tab in enumerate(tabs[::3]):  # the first, one in the middle and the last
+    for number, tab in enumerate((tabs[0], tabs[-1])):
         tab.page.bring_to_front()  # one behind another has its timers slowed down
         tab.hide(False)
         act, word = ("load", "Ready") if number % 2 == 0 else ("unload", "Unloaded")
