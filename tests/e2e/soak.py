@@ -38,6 +38,10 @@ class Bound:
 ELEMENTS, HEAP, MEMORY = Bound("elements", 0.1, 60), Bound("JS heap, MiB", 0.25, 1.5), Bound("hal0's memory, MiB", 0, 6)
 
 
+FILLED_AFTER_MIN = 3.0  # until then the cards' histories fill up to their twenty lines a slot
+FILLING = Bound("elements", 0.1, 260)
+
+
 def grown(bound: Bound, values: list[float], whose: str) -> str:
     """What is past the bound, in words; empty: nothing."""
     third = max(len(values) // 3, 1)
@@ -113,8 +117,8 @@ def soak(minutes: float) -> list[str]:
         past = [
             grown(bound, [sample[place] for sample in samples], path)
             for path, samples in seen.items()
-            for place, bound in enumerate((ELEMENTS, HEAP))
-            if not (bound is ELEMENTS and "journal" in path)
+            for place, bound in enumerate((ELEMENTS if minutes / 3 > FILLED_AFTER_MIN else FILLING, HEAP))
+            if bound is HEAP or "journal" not in path
         ]
         past.append(grown(MEMORY, memory, "worker"))
         for one in pages:

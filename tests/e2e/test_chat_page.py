@@ -27,12 +27,12 @@ def say(tab: Tab, text: str = "hello", tokens: int = 12) -> None:
     tab.page.click("#chat-send")
 
 
-def answered(tab: Tab, events: list[object], status: int = 200) -> None:
+def answered(tab: Tab, events: list[object], status: int = 200, model: str = "fake") -> None:
     """Let /v1 answer with these events instead of a model."""
 
     def fulfil(route: Route) -> None:
         body = "".join(f"data: {json.dumps(one) if one != 'DONE' else '[DONE]'}\n\n" for one in events)
-        route.fulfill(status=status, headers={"Content-Type": "text/event-stream", "X-Hal0-Model": "fake"}, body=body)
+        route.fulfill(status=status, headers={"Content-Type": "text/event-stream", "X-Hal0-Model": model}, body=body)
 
     tab.page.route("**/v1/chat/completions", fulfil)
 
@@ -107,6 +107,13 @@ def test_a_stream_that_breaks_off_is_not_passed_off_as_an_answer(tab: Tab) -> No
     say(tab)
     expect(tab.page.locator(".bubble .problem")).to_contain_text("The model stopped answering after 1 tokens")
     expect(tab.page.locator(".bubble.assistant .text")).to_have_text("half")
+
+
+def test_the_model_is_told_by_the_answer_where_its_head_came_too_early_to_know(tab: Tab) -> None:
+    early = {**piece("x"), "model": "tiny-a"}
+    answered(tab, [early, piece("", "stop"), "DONE"], model="")
+    say(tab)
+    expect(tab.page.locator(".answer-facts")).to_contain_text("model tiny-a")
 
 
 def test_a_refusal_is_told_in_the_bubble(tab: Tab) -> None:

@@ -28,7 +28,7 @@ def tab(box: Box, open_tab: OpenTab) -> Tab:
 @pytest.fixture
 def registry(box: Box) -> Iterator[Box]:
     """A Lemonade that downloads, slowly, until the test ends."""
-    box.engine.put("registry", total=4_000_000, rate=200_000)
+    box.engine.put("registry", total=4_000_000, rate=60_000)
     yield box
     for row in box.app.get("/api/downloads").json():
         box.app.post(f"/api/downloads/{row['id']}/cancel")

@@ -92,6 +92,7 @@
       const chunk = JSON.parse(data);
       if (chunk.error) throw new Error(chunk.error.message ?? String(chunk.error));
       if (chunk.usage) this.usage = chunk.usage;
+      this.model ||= chunk.model ?? ""; // the head does not tell it when signs of life went out before
       const choice = chunk.choices?.[0];
       if (!choice) return;
       if (choice.finish_reason) this.reason = choice.finish_reason;
