@@ -67,6 +67,7 @@ from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
+from hal0app.services.room import Room
 from hal0app.services.sampling import Sampling
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
@@ -170,6 +171,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         models=models,
         downloads=downloads,
         requests=requests,
+        room=Room(max(settings.server.max_held_mb, settings.server.max_body_mb) << 20),
         stats=stats,
         metrics=meters.text,
         backends=backends,
