@@ -76,6 +76,9 @@ CODES: dict[str, Code] = {
     "request.timeout": Code(408, CallerError, "Nothing more of the request's body came for too long."),
     "request.too_large": Code(413, CallerError, "The body is larger than hal0 takes."),
     "request.forbidden_origin": Code(403, CallerError, "A web page of another site tried to change something."),
+    "request.malformed": Code(400, CallerError, "What came is not valid HTTP."),
+    "request.uri_too_long": Code(414, CallerError, "The address of the request is longer than hal0 takes."),
+    "request.head_too_large": Code(431, CallerError, "A header of the request is larger than hal0 takes."),
     "request.not_found": Code(404, CallerError, "No such address."),
     "request.method_not_allowed": Code(405, CallerError, "The address exists, but not with this method."),
     "request.unsupported_media_type": Code(

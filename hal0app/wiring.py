@@ -216,6 +216,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     hal0 = build(environment)
     app = Flask("hal0app", static_folder=None)
     app.extensions["hal0"] = hal0
+    app.url_map.merge_slashes = False  # such an address is none of ours, and a redirect no answer for a program
     relay_stream.init_app(app, hal0.settings.dispatch.stall_s)
     api_errors.init_app(app)
     recording.init_app(app)

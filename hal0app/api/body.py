@@ -78,9 +78,9 @@ def bounded(request: Incoming, limit: int, peer: Any, idle_s: float, hold: Hold)
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
         for piece in pieces(request.stream):
-            hold.more(len(piece))
-            if hold.held > limit:
+            if hold.held + len(piece) > limit:
                 raise _too_large(limit)
+            hold.more(len(piece))
             read.write(piece)
         if hold.held < (request.content_length or 0):
             raise ConnectionResetError("it ended before its body did")
@@ -104,12 +104,16 @@ def is_form(request: Incoming) -> bool:
     return request.mimetype == "multipart/form-data"
 
 
-def form(request: Incoming, rest: Iterator[bytes], limit: int, hold: Hold, kept: Kept | None = None) -> Upload:
-    """The form whose body comes as `rest`, read as far as its field `model`.
+def form(
+    request: Incoming, rest: Iterator[bytes], limit: int, hold: Hold, kept: Kept | None = None, needed: str = ""
+) -> Upload:
+    """The form whose body comes as `rest`, read as far as its field `model` and its first file.
 
-    `hold` holds what was read; what is kept of the rest counts for `kept`.
+    `needed` is the name of a file that it must have. `hold` holds what was read; what is kept of the rest counts for
+    `kept`.
 
-    Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes,
+    Raises `request.invalid_field` when it is no form, `request.missing_field` when it is a whole one without a file,
+    `request.too_large` when the field is not within `limit` bytes,
     `system.overloaded` when all bodies together are too large.
     """
     boundary = request.mimetype_params.get("boundary", "") if is_form(request) else ""
@@ -119,6 +123,8 @@ def form(request: Incoming, rest: Iterator[bytes], limit: int, hold: Hold, kept:
     search, head = FieldSearch(mark, "model"), bytearray()
     ended = False
     while not (search.look(head) or ended):
+        if len(head) > limit and search.span:
+            break
         if len(head) > limit:
             message = f"the form's field 'model' is not within its first {limit >> 20} MiB: send it before the file"
             raise errors.error("request.too_large", message, param="model")
@@ -128,4 +134,6 @@ def form(request: Incoming, rest: Iterator[bytes], limit: int, hold: Hold, kept:
         head += piece or b""
     if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
         raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
+    if search.ended and needed and not search.has_file:
+        raise errors.error("request.missing_field", f"'{needed}' is required and must be a file", param=needed)
     return Upload(mark, bytes(head), search.span, rest, request.content_length, kept)

@@ -52,6 +52,16 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         """Let everybody else go on; requests that are there already would be served one after the other without."""
         time.sleep(0)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Tell the client, and the log, what is wrong with its request, or with hal0."""
+        from hal0app.api import bad_head
+
+        error = bad_head.refuse(client, exc)
+        if error.code == "system.internal":
+            self.log.error("a request failed unexpectedly", exc_info=exc)
+        else:
+            self.log.warning("%s sent no request: %s", addr[0] if addr else "somebody", error.message)
+
     def _stall_s(self) -> float:
         """How long a client may take nothing of what is sent to it, in seconds."""
         seconds: float = self.wsgi.extensions["hal0"].settings.dispatch.stall_s

@@ -58,5 +58,5 @@ class FastLane:
         if client.begun:
             return last_event(client, error_event(error, request.path)) and not client.closes
         told = error_answer(error, request.path)
-        headers = security.protected([*told.headers, (recording.ID, client.id)])
+        headers = security.protected([*told.headers, *recording.explained(record), (recording.ID, client.id)])
         return sent(client, head(told.status, headers, client, client.closes) + told.body) and not client.closes

@@ -13,7 +13,7 @@ from hal0app.api.upload import upload
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.json_body import JsonBody
 from hal0app.services.answer import Answer
-from hal0app.services.dispatch import Ask
+from hal0app.services.dispatch import Ask, unheard
 from hal0app.services.hal0 import Hal0
 from hal0app.services.requests import Request
 from hal0app.services.room import Hold
@@ -34,13 +34,20 @@ def _serve(
     body: JsonBody | Upload
     if endpoint.form or is_form(request):
         check_plain(request)
-        body = form(request, upload(line, request.stream, idle_s), limit, hold, hal0.kept)
+        body = form(
+            request,
+            upload(line, request.stream, idle_s),
+            limit,
+            hold,
+            hal0.kept,
+            next(iter(endpoint.required), "") if endpoint.form else "",
+        )
         payload: dict[str, Any] = {"model": body.model}
-        recording.asks_for(hal0, record, body.model)
+        recording.asks_for(hal0, record, body.model, port_slot)
     else:
         body = json_fields(request, limit, line.socket, idle_s, hold)
         payload = body.scalars()
-        recording.asks_for(hal0, record, payload.get("model"))
+        recording.asks_for(hal0, record, payload.get("model"), port_slot)
         _check(endpoint, body)
     ask = Ask(
         "POST",
@@ -53,6 +60,7 @@ def _serve(
         priority=incoming.priority(request),
         agent=incoming.agent(request) or "",
         id=line.id,
+        told=record.goes if record is not None else unheard,
     )
     try:
         return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)

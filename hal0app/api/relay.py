@@ -53,7 +53,7 @@ class Relay:
         closing = client.closes or client.uploading
         if client.begun and not 200 <= answer.status < 300:
             error = stream_error.of_upstream(answer.status, answer.head)
-            told = last_event(client, stream_error.event(answer.endpoint, error))
+            told = last_event(client, stream_error.event(answer.endpoint, error, answer.status))
             return (Ending.COMPLETE if told else Ending.CLIENT_GONE), told and not closing
         if answer.in_memory:
             return self._send_whole(closing)

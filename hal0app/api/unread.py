@@ -30,7 +30,7 @@ def left(body: Any) -> float:
 
 
 def ends_connection(body: Any) -> bool:
-    """Whether the body could not be read, or so much of it is left that the connection is better closed than read on."""
+    """Whether the body is broken, or so much of it is left that the connection is better closed than read on."""
     return getattr(body, "failed", False) or left(body) > KEPT_BYTES
 
 
