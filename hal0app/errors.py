@@ -76,9 +76,14 @@ CODES: dict[str, Code] = {
     "request.timeout": Code(408, CallerError, "Nothing more of the request's body came for too long."),
     "request.too_large": Code(413, CallerError, "The body is larger than hal0 takes."),
     "request.forbidden_origin": Code(403, CallerError, "A web page of another site tried to change something."),
+    "request.malformed": Code(400, CallerError, "What came is not valid HTTP."),
+    "request.uri_too_long": Code(414, CallerError, "The address of the request is longer than hal0 takes."),
+    "request.head_too_large": Code(431, CallerError, "A header of the request is larger than hal0 takes."),
     "request.not_found": Code(404, CallerError, "No such address."),
     "request.method_not_allowed": Code(405, CallerError, "The address exists, but not with this method."),
-    "request.unsupported_media_type": Code(415, CallerError, "A change sent to the API is not application/json."),
+    "request.unsupported_media_type": Code(
+        415, CallerError, "A change sent to the API is not application/json, or a body is compressed."
+    ),
     "request.conflict": Code(412, CallerError, "The thing changed since it was read (If-Match did not match)."),
     "client.gone": Code(499, CallerError, "The client closed its connection before the answer."),
     "auth.key_required": Code(
@@ -168,6 +173,9 @@ CODES: dict[str, Code] = {
         503, SystemError_, "The folder of slot files is gone or cannot be read; the last known slots stay in force."
     ),
     "system.interrupted": Code(503, SystemError_, "An operation ended because the machine or hal0 was restarted."),
+    "system.overloaded": Code(
+        503, SystemError_, "The bodies of requests under way fill the memory set aside for them (`server.max_held_mb`)."
+    ),
     "system.stopping": Code(503, SystemError_, "hal0 is shutting down."),
 }
 

@@ -68,6 +68,7 @@ from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
+from hal0app.services.room import Room
 from hal0app.services.sampling import Sampling
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
@@ -173,6 +174,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         models=models,
         downloads=downloads,
         requests=requests,
+        room=Room(max(settings.server.max_held_mb, settings.server.max_body_mb) << 20),
         stats=stats,
         metrics=meters.text,
         backends=backends,
@@ -218,6 +220,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     hal0 = build(environment)
     app = Flask("hal0app", static_folder=None)
     app.extensions["hal0"] = hal0
+    app.url_map.merge_slashes = False  # such an address is none of ours, and a redirect no answer for a program
     relay_stream.init_app(app, hal0.settings.dispatch.stall_s)
     api_errors.init_app(app)
     recording.init_app(app)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 from flask import Request
 
 from hal0app import errors
+from hal0app.api.breath import Breath
 from hal0app.api.context import hal0
 from hal0app.api.incoming import Incoming
-from hal0app.api.upload import BREATH_BYTES, PIECE, patience
-from hal0app.core import json_body
+from hal0app.api.upload import patience, pieces
+from hal0app.core import json_body, json_keys
 from hal0app.core.json_body import JsonBody, NotJson
 from hal0app.core.multipart import FieldSearch
+from hal0app.services.room import Hold
 from hal0app.services.upload import Kept, Upload
 
 MODEL_BYTES = 4096
 
 
 def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
-    """The body and the JSON object in it, parsed. Raises `request.too_large`, `request.invalid_json`."""
-    raw = bounded(request, limit, request.environ.get("gunicorn.socket"), hal0().settings.dispatch.upload_idle_s)
+    """The body and the JSON object in it, parsed. Raises what `bounded` raises, `request.invalid_json`."""
+    with hal0().room.hold() as hold:
+        peer, idle_s = request.environ.get("gunicorn.socket"), hal0().settings.dispatch.upload_idle_s
+        raw = bounded(request, limit, peer, idle_s, hold)
     try:
         payload = json.loads(raw)
     except (ValueError, RecursionError) as problem:
@@ -34,50 +38,65 @@ def json_object(request: Request, limit: int) -> tuple[bytes, dict[str, Any]]:
     return raw, payload
 
 
-def json_fields(request: Incoming, limit: int, peer: Any, idle_s: float) -> JsonBody:
-    """The JSON object in the body, its values not parsed. Raises `request.too_large`, `request.invalid_json`."""
-    raw = bounded(request, limit, peer, idle_s)
-    if len(raw) >= BREATH_BYTES:
-        time.sleep(0)
+def json_fields(request: Incoming, limit: int, peer: Any, idle_s: float, hold: Hold) -> JsonBody:
+    """The JSON object in the body, its values not parsed. Raises what `bounded` raises, `request.invalid_json`."""
+    raw = bounded(request, limit, peer, idle_s, hold)
+    if json_keys.is_suspicious(raw):
+        _count_keys(raw)
     try:
-        return json_body.read(raw)
+        body = json_body.read(raw)
     except NotJson as problem:
         raise errors.error("request.invalid_json", str(problem)) from None
+    if len(body.fields) > json_keys.MOST:
+        raise _too_many_keys()
+    return body
 
 
-def bounded(request: Incoming, limit: int, peer: Any, idle_s: float) -> bytes:
-    """The body, read over the socket `peer`.
+def _count_keys(raw: bytes) -> None:
+    breathe = Breath()
+    for keys in json_keys.counting(raw):
+        if keys > json_keys.MOST:
+            raise _too_many_keys()
+        breathe()
 
-    Raises `request.too_large` beyond `limit` bytes, `request.timeout` when nothing of it comes for `idle_s` seconds.
+
+def _too_many_keys() -> errors.Hal0Error:
+    message = f"the body has more than {json_keys.MOST} keys at its top; send only those that the endpoint knows"
+    return errors.error("request.invalid_json", message)
+
+
+def bounded(request: Incoming, limit: int, peer: Any, idle_s: float, hold: Hold) -> bytes:
+    """The body, read over the socket `peer`, which `hold` then holds.
+
+    Raises `request.unsupported_media_type` for a packed one, `request.too_large` beyond `limit` bytes,
+    `system.overloaded` when all bodies together are too large, `request.timeout` when nothing of it comes for `idle_s`
+    seconds.
     """
-    read: list[bytes] = []
-    size = 0
+    check_plain(request)
+    read = BytesIO()
     with patience(peer, request.stream, idle_s):
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
-        for piece in _pieces(request):
-            read.append(piece)
-            size += len(piece)
-            if size > limit:
+        for piece in pieces(request.stream):
+            if hold.held + len(piece) > limit:
                 raise _too_large(limit)
-        if size < (request.content_length or 0):
+            hold.more(len(piece))
+            read.write(piece)
+        if hold.held < (request.content_length or 0):
             raise ConnectionResetError("it ended before its body did")
-    return read[0] if len(read) == 1 else b"".join(read)
+    return read.getvalue()
+
+
+def check_plain(request: Incoming) -> None:
+    """Raise `request.unsupported_media_type` unless the body is sent as it is."""
+    packed = (request.headers.get("Content-Encoding") or "identity").strip().lower()
+    if packed != "identity":
+        message = f"the body is sent with Content-Encoding: {packed[:40]}; send it unpacked, without that header"
+        raise errors.error("request.unsupported_media_type", message)
 
 
 def _too_large(limit: int) -> errors.Hal0Error:
     return errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
-
-
-def _pieces(request: Incoming) -> Iterator[bytes]:
-    """The body as it comes, with a breath for everybody else now and then."""
-    taken = 0
-    while piece := request.stream.read(PIECE):
-        yield piece
-        taken += len(piece)
-        if taken >= BREATH_BYTES:
-            taken = 0
-            time.sleep(0)
 
 
 def is_form(request: Incoming) -> bool:
@@ -85,10 +104,17 @@ def is_form(request: Incoming) -> bool:
     return request.mimetype == "multipart/form-data"
 
 
-def form(request: Incoming, rest: Iterator[bytes], limit: int, kept: Kept | None = None) -> Upload:
-    """The form whose body comes as `rest`, read as far as its field `model`; what is kept of it counts for `kept`.
+def form(
+    request: Incoming, rest: Iterator[bytes], limit: int, hold: Hold, kept: Kept | None = None, needed: str = ""
+) -> Upload:
+    """The form whose body comes as `rest`, read as far as its field `model` and its first file.
 
-    Raises `request.invalid_field` when it is no form, `request.too_large` when the field is not within `limit` bytes.
+    `needed` is the name of a file that it must have. `hold` holds what was read; what is kept of the rest counts for
+    `kept`.
+
+    Raises `request.invalid_field` when it is no form, `request.missing_field` when it is a whole one without a file,
+    `request.too_large` when the field is not within `limit` bytes,
+    `system.overloaded` when all bodies together are too large.
     """
     boundary = request.mimetype_params.get("boundary", "") if is_form(request) else ""
     if not boundary:
@@ -97,12 +123,17 @@ def form(request: Incoming, rest: Iterator[bytes], limit: int, kept: Kept | None
     search, head = FieldSearch(mark, "model"), bytearray()
     ended = False
     while not (search.look(head) or ended):
+        if len(head) > limit and search.span:
+            break
         if len(head) > limit:
             message = f"the form's field 'model' is not within its first {limit >> 20} MiB: send it before the file"
             raise errors.error("request.too_large", message, param="model")
         piece = next(rest, None)
         ended = piece is None
+        hold.more(len(piece or b""))
         head += piece or b""
     if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
         raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
+    if search.ended and needed and not search.has_file:
+        raise errors.error("request.missing_field", f"'{needed}' is required and must be a file", param=needed)
     return Upload(mark, bytes(head), search.span, rest, request.content_length, kept)

@@ -45,4 +45,4 @@ def _told(error: Hal0Error, path: str) -> dict[str, Any]:
 def error_event(error: Hal0Error, path: str) -> bytes:
     """The same as the last event of a stream, for a client that has been sent signs of life."""
     told = error_body(Dialect.OPENAI, error.status, error.message, error.code, error.param)["error"]
-    return stream_error.event(within(path) or "", told)
+    return stream_error.event(within(path) or "", told, error.status)

@@ -9,6 +9,7 @@ from hal0app import errors
 from hal0app.api.error_answer import error_answer, error_event
 from hal0app.api.faults import unexpected
 from hal0app.api.relayed import LastEvent, begun
+from hal0app.core.endpoints import methods, within
 from hal0app.errors import Hal0Error
 
 # What Flask itself refuses, in our words.
@@ -34,7 +35,9 @@ def respond(error: Hal0Error) -> Response:
 
 def _of_flask(problem: HTTPException) -> Response:
     code, message = OF_FLASK.get(problem.code or 500, ("request.invalid_field", problem.description or "bad request"))
-    allow = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
+    inside = within(request.path)
+    taken = getattr(problem, "valid_methods", None) or ()
+    allow = ", ".join(methods(inside) if inside is not None and taken else sorted(taken))
     return respond(errors.error(code, message, allow=allow) if allow else errors.error(code, message))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gunicorn.config import Config
 
-from hal0app.api import inference, recording, security
+from hal0app.api import inference, recording, security, unread
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.error_answer import error_answer, error_event
 from hal0app.api.faults import unexpected
@@ -54,8 +54,9 @@ class FastLane:
 
     def _refused(self, error: Hal0Error, request: PlainRequest, client: ClientSocket, record: Request | None) -> bool:
         recording.refuse(record, error.status, error.code)
+        client.closes |= unread.ends_connection(request.body)
         if client.begun:
             return last_event(client, error_event(error, request.path)) and not client.closes
         told = error_answer(error, request.path)
-        headers = security.protected([*told.headers, (recording.ID, client.id)])
+        headers = security.protected([*told.headers, *recording.explained(record), (recording.ID, client.id)])
         return sent(client, head(told.status, headers, client, client.closes) + told.body) and not client.closes

@@ -48,7 +48,15 @@ def agent(request: Incoming) -> str | None:
     told = request.headers.get("X-hal0-Agent")
     if not told:
         return None
-    return "".join(filter(str.isprintable, told[:AGENT_LENGTH])).strip() or None
+    return "".join(filter(str.isprintable, _text(told)[:AGENT_LENGTH])).strip() or None
+
+
+def _text(told: str) -> str:
+    """A header as it was meant: most programs send UTF-8, which HTTP hands on as Latin-1."""
+    try:
+        return told.encode("latin-1").decode()
+    except UnicodeError:
+        return told
 
 
 def client(request: Incoming) -> str:

@@ -6,32 +6,48 @@ from typing import Any
 
 from hal0app import errors
 from hal0app.api import incoming, recording, slot_ports
-from hal0app.api.body import form, is_form, json_fields
+from hal0app.api.body import check_plain, form, is_form, json_fields
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.incoming import Incoming
 from hal0app.api.upload import upload
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.json_body import JsonBody
 from hal0app.services.answer import Answer
-from hal0app.services.dispatch import Ask
+from hal0app.services.dispatch import Ask, unheard
 from hal0app.services.hal0 import Hal0
 from hal0app.services.requests import Request
+from hal0app.services.room import Hold
 from hal0app.services.upload import Upload
 
 
 def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None) -> Answer:
     """A committed answer, which ends `record` when it is closed. Raises Hal0Error."""
+    with hal0.room.hold() as hold:
+        return _serve(hal0, endpoint, request, line, record, hold)
+
+
+def _serve(
+    hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None, hold: Hold
+) -> Answer:
     port_slot = slot_ports.slot(hal0, line.socket)
     limit, idle_s = hal0.settings.server.max_body_mb << 20, hal0.settings.dispatch.upload_idle_s
     body: JsonBody | Upload
     if endpoint.form or is_form(request):
-        body = form(request, upload(line, request.stream, idle_s), limit, hal0.kept)
+        check_plain(request)
+        body = form(
+            request,
+            upload(line, request.stream, idle_s),
+            limit,
+            hold,
+            hal0.kept,
+            next(iter(endpoint.required), "") if endpoint.form else "",
+        )
         payload: dict[str, Any] = {"model": body.model}
-        recording.asks_for(hal0, record, body.model)
+        recording.asks_for(hal0, record, body.model, port_slot)
     else:
-        body = json_fields(request, limit, line.socket, idle_s)
+        body = json_fields(request, limit, line.socket, idle_s, hold)
         payload = body.scalars()
-        recording.asks_for(hal0, record, payload.get("model"))
+        recording.asks_for(hal0, record, payload.get("model"), port_slot)
         _check(endpoint, body)
     ask = Ask(
         "POST",
@@ -44,6 +60,7 @@ def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket,
         priority=incoming.priority(request),
         agent=incoming.agent(request) or "",
         id=line.id,
+        told=record.goes if record is not None else unheard,
     )
     try:
         return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)
@@ -55,6 +72,8 @@ def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket,
 def _check(endpoint: Endpoint, body: JsonBody) -> None:
     if not body.is_name("model"):
         raise errors.error("request.invalid_field", "'model' must be a string", param="model")
+    if body.is_long("model"):
+        raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
     for name in endpoint.required:
         if body.lacks(name):
             raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)

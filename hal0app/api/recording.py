@@ -12,6 +12,7 @@ from hal0app.api import incoming
 from hal0app.api.context import hal0
 from hal0app.api.incoming import Incoming
 from hal0app.core.endpoints import within
+from hal0app.core.headers import Headers
 from hal0app.core.request_record import endpoint_name, is_request_id
 from hal0app.errors import CODES
 from hal0app.services.answer import Answer
@@ -37,12 +38,19 @@ def begin(hal0: Hal0, asked: Incoming, id_: str) -> Request | None:
     return hal0.requests.begin(endpoint_name(inside), asked.remote_addr or "", incoming.agent(asked), id_)
 
 
-def asks_for(hal0: Hal0, record: Request | None, model: object) -> None:
-    """The record is of a request that names this model, or slot."""
-    if record is not None and isinstance(model, str):
-        name = model.removeprefix("hal0/")
-        known = hal0.observer.snapshot.slot(name) is not None
-        record.asks_for(model, name if known else "")
+def asks_for(hal0: Hal0, record: Request | None, model: object, port_slot: str | None) -> None:
+    """The record is of a request that names this model, or slot; on a slot's port it is for that one."""
+    if record is None:
+        return
+    named = model if isinstance(model, str) else ""
+    name = port_slot or named.removeprefix("hal0/")
+    known = hal0.observer.snapshot.slot(name) is not None
+    record.asks_for(named, name if known else "")
+
+
+def explained(record: Request | None) -> Headers:
+    """The headers that explain an answer of hal0's own."""
+    return record.explain if record is not None and not record.begun else []
 
 
 def followed(answer: Answer, id_: str, record: Request | None) -> Answer:
@@ -90,6 +98,8 @@ def under_way() -> Request | None:
 def _answered(response: Response) -> Response:
     if "request_id" in g:
         response.headers[ID] = g.request_id
+    for name, value in explained(under_way()):
+        response.headers.setdefault(name, value)
     refuse(under_way(), response.status_code, g.get("error_code"))
     return response
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
-import struct
 import time
-from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from typing import cast
@@ -16,6 +13,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.incoming import Incoming
 from hal0app.api.relay_pump import Pump
+from hal0app.api.unread import let_it_read, reset
 from hal0app.core import client_head, stream_error
 from hal0app.core.downstream import Form, form, form_after_heartbeats
 from hal0app.core.ending import Ending
@@ -25,10 +23,6 @@ from hal0app.services.answer import Answer
 from hal0app.services.ports import RawReply
 
 log = logging.getLogger(__name__)
-
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close that is no clean end
-LINGER_S = 2.0
-LINGER_BYTES = 1 << 20
 
 
 class Relay:
@@ -59,7 +53,7 @@ class Relay:
         closing = client.closes or client.uploading
         if client.begun and not 200 <= answer.status < 300:
             error = stream_error.of_upstream(answer.status, answer.head)
-            told = last_event(client, stream_error.event(answer.endpoint, error))
+            told = last_event(client, stream_error.event(answer.endpoint, error, answer.status))
             return (Ending.COMPLETE if told else Ending.CLIENT_GONE), told and not closing
         if answer.in_memory:
             return self._send_whole(closing)
@@ -68,9 +62,9 @@ class Relay:
         pump = Pump(answer, reply, client, shape)
         ending = pump.run(lead)
         if not pump.intact and (ending is Ending.CLIENT_STALLED or not shape.delimited):
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            reset(client.socket)
         elif pump.intact and client.uploading:
-            _let_it_read(client.socket)
+            let_it_read(client.socket)
         return ending, pump.intact and shape.delimited and not closing
 
     def _shape(self, reply: RawReply, closing: bool) -> tuple[Form, bytes]:
@@ -95,7 +89,7 @@ class Relay:
         if not sent(client, head(answer.status, self._headers, client, closing) + body):
             return Ending.CLIENT_GONE, False
         if client.uploading:
-            _let_it_read(client.socket)
+            let_it_read(client.socket)
         return Ending.COMPLETE, not closing
 
     def _log(self, ending: Ending, seconds: float) -> None:
@@ -134,24 +128,12 @@ def sent(client: ClientSocket, data: bytes) -> bool:
     """Send all of `data`; whether the client took it."""
     if client.gone:
         return False
+    before = client.socket.gettimeout()
     client.socket.settimeout(client.stall_s)
     try:
         client.socket.sendall(data)
     except OSError:
         return False
     finally:
-        client.socket.settimeout(None)
+        client.socket.settimeout(before)
     return True
-
-
-def _let_it_read(peer: socket.socket) -> None:
-    """Let a client that still sends its upload read the answer: a close with bytes unread would take it away."""
-    deadline, left = time.monotonic() + LINGER_S, LINGER_BYTES
-    with suppress(OSError):
-        peer.shutdown(socket.SHUT_WR)
-        while left > 0 and (wait_s := deadline - time.monotonic()) > 0:
-            peer.settimeout(wait_s)
-            read = len(peer.recv(65536))
-            if not read:
-                break
-            left -= read

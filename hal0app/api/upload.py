@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -12,11 +11,11 @@ from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
 
 from hal0app import errors
+from hal0app.api.breath import Breath
 from hal0app.api.client_socket import ClientSocket
 
 PIECE = 65536
 LOOK_S = 1.0
-BREATH_BYTES = 1 << 20  # a client that sends faster than we read would otherwise keep everybody else waiting
 
 
 def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
@@ -26,20 +25,25 @@ def upload(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
     already. Raises what `patience` raises.
     """
     client.uploading = True
-    pieces = _pieces(client, source, idle_s)
-    return chain([next(filter(None, pieces), b"")], pieces)
+    coming = _pieces(client, source, idle_s)
+    return chain([next(filter(None, coming), b"")], coming)
 
 
 def _pieces(client: ClientSocket, source: Any, idle_s: float) -> Iterator[bytes]:
-    taken = 0
+    breathe = Breath()
     with patience(client.socket, source, idle_s):
         for piece in _as_they_come(client.socket, source, idle_s):
             yield piece
-            taken += len(piece)
-            if taken >= BREATH_BYTES:
-                taken = 0
-                time.sleep(0)
+            breathe()
     client.uploading = False
+
+
+def pieces(source: Any) -> Iterator[bytes]:
+    """What comes, each piece as soon as it is there; others have their turn though it comes fast."""
+    read, breathe = _reading(source), Breath()
+    while piece := read():
+        yield piece
+        breathe()
 
 
 @contextmanager
@@ -47,16 +51,15 @@ def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
     """Reading from `source` over the socket `peer`, for at most `idle_s` seconds of silence.
 
     Raises `request.timeout`, `client.gone`, `request.invalid_field` for a body that breaks HTTP; what comes after such
-    a body is no request, so its connection ends. What was not read to its end keeps its time limit: gunicorn reads the
-    rest before it takes the next request.
+    a body is no request, so its connection ends.
     """
     if peer is None:
         yield
         return
+    before = peer.gettimeout()
     peer.settimeout(idle_s)
     try:
         yield
-        peer.settimeout(None)
     except TimeoutError as late:
         source.failed = True  # gunicorn then closes the connection instead of waiting for the rest
         message = f"nothing of the body came for {idle_s:g} s; send it again, without a pause"
@@ -67,6 +70,8 @@ def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
     except OSError as left:
         source.failed = True
         raise errors.error("client.gone", "the client left in the middle of its request") from left
+    finally:
+        peer.settimeout(before)
 
 
 def _as_they_come(peer: Any, source: Any, idle_s: float) -> Iterator[bytes]:
@@ -112,7 +117,7 @@ def _some_of(reader: LengthReader) -> bytes:
         return b""
     piece: bytes = reader.unreader.read(None, read_ahead=min(PIECE, reader.length))
     if not piece:
-        raise ConnectionResetError("the client left in the middle of its upload")
+        raise ConnectionResetError("the connection ended before the body did")
     if len(piece) > reader.length:
         reader.unreader.unread(piece[reader.length :])
         piece = piece[: reader.length]

@@ -46,7 +46,10 @@ def model(name: str) -> Response:
     views = {view.slot.name: view for view in hal0().slots.all() if view.config is not None}
     meant = hal0().settings.alias.get(name, name)
     view = views.get(name.removeprefix("hal0/")) or views.get(meant.removeprefix("hal0/"))
-    return jsonify(_slot_row(view)) if view is not None else _forward(f"/v1/models/{quote(meant, safe=PATH_SIGNS)}")
+    if view is not None:
+        return jsonify(_slot_row(view))
+    _check_access(f"models/{meant}")
+    return _forward(f"/v1/models/{quote(meant, safe=PATH_SIGNS)}")
 
 
 def _slot_row(view: SlotView) -> dict[str, Any]:
@@ -75,6 +78,13 @@ def v1(path: str) -> Response:
         return _serve(endpoint)
     if request.method == "OPTIONS" and methods(path):
         return Response(status=204, headers={"Allow": ", ".join(methods(path))})
+    _check_access(path)
+    _slot()
+    return _forward(quote(request.path, safe=PATH_SIGNS).removeprefix("/api"))
+
+
+def _check_access(path: str) -> None:
+    """Raise unless everybody may send the request's method to `path` (after /v1/) of lemond."""
     allowed = access(path, request.method)
     if allowed is Access.ADMIN:
         message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
@@ -83,8 +93,6 @@ def v1(path: str) -> Response:
         code = "request.method_not_allowed" if methods(path) else "request.not_found"
         message = f"{request.method} /v1/{path} is not something hal0 or Lemonade offers"
         raise errors.error(code, message, allow=", ".join(methods(path)))
-    _slot()
-    return _forward(quote(request.path, safe=PATH_SIGNS).removeprefix("/api"))
 
 
 def _serve(endpoint: Endpoint) -> Response:

@@ -1,6 +1,6 @@
 """gunicorn's gevent worker with a fast lane: on each connection plain requests go past WSGI, all others through it.
 
-gunicorn loads this module before the worker patches anything, so that it may import nothing of hal0.
+gunicorn loads this module before the worker patches anything, so that of hal0 it imports only what does the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from gevent import GreenletExit, get_hub
 from gunicorn import util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
-from gunicorn.workers.ggevent import GeventWorker
+
+from hal0app.api import unread
+from hal0app.api.bounded_worker import BoundedWorker
 
 EXTENSION = "hal0.fast_lane"
 LEFT = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
@@ -45,7 +47,7 @@ class Idle:
             self._client.shutdown(socket.SHUT_RD)
 
 
-class Worker(GeventWorker):  # type: ignore[misc]
+class Worker(BoundedWorker):
     """Time limits, keep-alive, the number of connections and the end of the worker are gunicorn's in both lanes."""
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -92,7 +94,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
+        self.give_turn()
         stays: bool = lane.serve(request, client, stopping=not self.alive)
+        if unread.ends_connection(request.body):
+            unread.let_it_read(client)
         return stays
 
 

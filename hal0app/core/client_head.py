@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 
 def closes(environ: Mapping[str, str]) -> bool:
-    """Whether the connection ends with this request, as gunicorn's parser decides it."""
-    wish = environ.get("HTTP_CONNECTION", "").strip(" \t").lower()
-    if wish in ("close", "keep-alive"):
-        return wish == "close"
+    """Whether the connection ends with this request."""
+    wishes = {wish.strip(" \t") for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")}
+    if "close" in wishes or wishes == {"keep-alive"}:
+        return "close" in wishes
     return environ.get("SERVER_PROTOCOL", "HTTP/1.0") <= "HTTP/1.0"
 
 

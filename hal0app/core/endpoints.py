@@ -13,7 +13,8 @@ from hal0app.core.slot_type import ModelType, OtherType, SlotType
 class Endpoint:
     """`path` is what follows `/v1/`; `aliases` mean the same; `required` are the fields a JSON body must have.
 
-    `form`: the body is an upload, multipart/form-data. `direct`: llama.cpp's own server answers it as Lemonade does.
+    `form`: the body is an upload, multipart/form-data, and `required` its file.
+    `direct`: llama.cpp's own server answers it as Lemonade does.
     """
 
     path: str
@@ -47,12 +48,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         aliases=("reranking", "rerankings", "reranker"),
         direct=True,
     ),
-    Endpoint("audio/transcriptions", SlotType.TRANSCRIPTION, form=True),
-    Endpoint("audio/translations", SlotType.TRANSCRIPTION, form=True),
+    Endpoint("audio/transcriptions", SlotType.TRANSCRIPTION, ("file",), form=True),
+    Endpoint("audio/translations", SlotType.TRANSCRIPTION, ("file",), form=True),
     Endpoint("audio/speech", SlotType.TTS, ("input",)),
     Endpoint("images/generations", SlotType.IMAGE, ("prompt",)),
-    Endpoint("images/edits", SlotType.IMAGE, form=True),
-    Endpoint("images/variations", SlotType.IMAGE, form=True),
+    Endpoint("images/edits", SlotType.IMAGE, ("image",), form=True),
+    Endpoint("images/variations", SlotType.IMAGE, ("image",), form=True),
     Endpoint("images/upscale", SlotType.IMAGE),
     Endpoint("audio/generations", OtherType.AUDIO_GENERATION),
     Endpoint("classify", OtherType.CLASSIFICATION),

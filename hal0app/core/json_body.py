@@ -59,6 +59,11 @@ class JsonBody:
         value = self.fields.get(name)
         return value is None or bytes(memoryview(value)[:1]) in (b'"', b"n")
 
+    def is_long(self, name: str) -> bool:
+        """Whether a field has more than 1024 bytes, so that it is none of the scalars."""
+        value = self.fields.get(name)
+        return value is not None and _size(value) > SCALAR_BYTES
+
 
 def read(raw: bytes) -> JsonBody:
     """The object in `raw`. Raises NotJson."""

@@ -1,4 +1,4 @@
-"""Finding one field of a form while it is uploaded (RFC 7578), without holding or parsing the rest."""
+"""Finding one field of a form while it is uploaded, and whether it has a file (RFC 7578), without parsing the rest."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ _PADDING = re.compile(rb"[ \t]*")
 
 
 class FieldSearch:
-    """Looks for the first text field called `name`. Feed it the same growing buffer until it says that it is done."""
+    """Looks for the first text field called `name`, and a file. Feed it the same growing buffer until it is done."""
 
     def __init__(self, boundary: bytes, name: str) -> None:
         self._mark, self._name = b"\r\n--" + boundary, name.encode()
         self._at, self._value = 0, -1
         self.span: tuple[int, int] | None = None  # where its value is
+        self.has_file = False
+        self.ended = False  # the whole form was seen
 
     def look(self, buffer: bytes | bytearray) -> bool:
-        """Whether the buffer tells: `span` is set when the field is in it, and None when the form has none."""
+        """Whether the buffer tells: `span` is set when the field is in it, and None when the form has none.
+
+        With the field known, it goes on until there is a file or the form has ended.
+        """
         if self._at == 0 and len(buffer) >= len(self._mark) and buffer.startswith(self._mark[2:]):
             self._at = -2  # the first boundary has no line end before it
         while (mark := self._boundary(buffer)) is not None:
@@ -33,14 +38,20 @@ class FieldSearch:
                 self._at = after  # another text that begins like the boundary
                 continue
             if self._value >= 0:
-                self.span = (self._value, mark)
-                return True
+                self.span, self._value = (self._value, mark), -1
+                if self.has_file:
+                    return True
             head_end = -1 if last else buffer.find(b"\r\n\r\n", line_end, line_end + HEADER_BYTES)
             if head_end < 0:
+                self.ended = last
                 return last or len(buffer) - line_end > HEADER_BYTES
             self._at = head_end + 4
-            if _field_name(bytes(buffer[line_end + 2 : head_end])) == self._name:
+            name, is_file = _part(bytes(buffer[line_end + 2 : head_end]))
+            self.has_file |= is_file
+            if self.span is None and name == self._name and not is_file:
                 self._value = self._at
+            if self.span is not None and is_file:
+                return True
         return False
 
     def _boundary(self, buffer: bytes | bytearray) -> int | None:
@@ -55,12 +66,10 @@ class FieldSearch:
         return mark if len(buffer) >= mark + len(self._mark) + 2 else None
 
 
-def _field_name(headers: bytes) -> bytes | None:
-    """The name of a part that is a text field, None for a file."""
+def _part(headers: bytes) -> tuple[bytes, bool]:
+    """The name of a part, and whether it is a file."""
     disposition = _DISPOSITION.search(headers.replace(b"\r\n", b"\n"))
     if disposition is None:
-        return None
+        return b"", False
     told: dict[bytes, bytes] = {name.lower(): value for name, value in _PARAMETER.findall(disposition[1])}
-    if b"filename" in told or b"filename*" in told:
-        return None
-    return told.get(b"name", b"").strip(b'"')
+    return told.get(b"name", b"").strip(b'"'), b"filename" in told or b"filename*" in told

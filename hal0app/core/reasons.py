@@ -20,6 +20,7 @@ class Reason(StrEnum):
     LEMOND_RESTARTED = "lemond_restarted"
     IDLE = "idle"
     OPERATOR = "operator"
+    SWAPPED = "swapped"
     DISABLED = "disabled"
     NOT_DOWNLOADED = "not_downloaded"
     REFUSED = "refused"
@@ -47,6 +48,7 @@ CATALOGUE: dict[Reason, Row] = {
     Reason.LEMOND_RESTARTED: Row("lemond restarted (reloads on next request)", lost=True),
     Reason.IDLE: Row("unloaded after {n} min idle (reloads on next request)"),
     Reason.OPERATOR: Row("unloaded by {who}"),
+    Reason.SWAPPED: Row("unloaded by {who}, who swapped it for {model}"),
     Reason.DISABLED: Row("turned off; requests are refused"),
     Reason.NOT_DOWNLOADED: Row("{cause}"),
     Reason.REFUSED: Row("{model} cannot be loaded: {cause}"),

@@ -168,6 +168,8 @@ def _by_hal0(model: str, operations: Sequence[Operation], since: Moment) -> Verd
         return None
     if last.cause.reason == Reason.DISPLACED:
         return _offline(Reason.DISPLACED, last.cause.model, model=last.cause.model)
+    if last.cause.reason == Reason.SWAPPED:
+        return _offline(Reason.SWAPPED, who=last.cause.who or "hal0", model=last.cause.model)
     if last.cause.reason == Reason.IDLE:
         return _offline(Reason.IDLE, n=last.result.get("idle_min", "some"))
     return _offline(Reason.OPERATOR, who=last.cause.who or "hal0")

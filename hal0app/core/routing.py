@@ -90,18 +90,17 @@ def type_mismatch(what: str, type_: ModelType, slots: Sequence[SlotConfig | Brok
 
 
 def _default(type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> SlotConfig:
-    fitting = [slot for slot in _valid(slots) if slot.type is type_ and slot.enabled]
-    chosen = next((slot for slot in fitting if slot.default), None)
+    chosen = next((slot for slot in _valid(slots) if slot.type is type_ and slot.enabled and slot.default), None)
     if chosen is None:
-        names = ", ".join(slot.name for slot in fitting) or "none is set up"
+        names = ", ".join(names_of_type(type_, slots)) or "none is set up"
         message = f"name a model: no slot is the default for {type_}; slots that fit: {names}"
         raise errors.error("request.missing_field", message, param="model")
     return chosen
 
 
 def names_of_type(type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> list[str]:
-    """The names of the slots of a type, sorted."""
-    return sorted(slot.name for slot in _valid(slots) if slot.type is type_)
+    """The names of the slots of a type that are on and have a model, sorted."""
+    return sorted(slot.name for slot in _valid(slots) if slot.type is type_ and slot.enabled and slot.model)
 
 
 def no_route(model: str, slots: Sequence[SlotConfig | Broken], downloaded: Collection[str]) -> errors.Hal0Error:

@@ -28,9 +28,9 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Server(Section, frozen=True, kw_only=True):
-    """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB); uploads are streamed and not bound by it.
+    """Where hal0 listens. `max_body_mb` bounds a JSON body (MiB), `max_held_mb` all those that are held at once.
 
-    `fast_lane`: plain requests for inference go past Flask.
+    Uploads are streamed and not bound by them. `fast_lane`: plain requests for inference go past Flask.
     `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
@@ -40,6 +40,7 @@ class Server(Section, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     max_body_mb: Annotated[int, msgspec.Meta(ge=1)] = 64
     fast_lane: bool = True
+    max_held_mb: Annotated[int, msgspec.Meta(ge=1)] = 256
 
     def __post_init__(self) -> None:
         for one in self.trusted_proxies:

@@ -7,30 +7,40 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hal0app.core import sse
+from hal0app.core.dialect import Dialect, error_body
 
 Error = Mapping[str, Any]
 
 
-def _openai(error: Error) -> bytes:
+def _openai(error: Error, status: int) -> bytes:
     return sse.frame(json.dumps({"error": error}))
 
 
-def _anthropic(error: Error) -> bytes:
-    told = {"type": "error", "error": {"type": "api_error", "message": error.get("message", "")}}
+def _anthropic(error: Error, status: int) -> bytes:
+    told = error_body(Dialect.ANTHROPIC, status, str(error.get("message", "")), _code(error), None)
     return sse.frame(json.dumps(told), event="error")
 
 
-def _responses(error: Error) -> bytes:
+def _code(error: Error) -> str | None:
+    """hal0's code, or an upstream's that is a word; its numbers say nothing."""
+    code = error.get("code")
+    return code if isinstance(code, str) else None
+
+
+def _responses(error: Error, status: int) -> bytes:
     told = {"type": "error", **{key: error.get(key) for key in ("code", "message", "param")}}
     return sse.frame(json.dumps(told), event="error")
 
 
-SHAPES: dict[str, Callable[[Error], bytes]] = {"messages": _anthropic, "responses": _responses}
+SHAPES: dict[str, Callable[[Error, int], bytes]] = {"messages": _anthropic, "responses": _responses}
 
 
-def event(endpoint: str, error: Error) -> bytes:
-    """The event that tells `error` to a client of `endpoint` (what follows /v1/)."""
-    return SHAPES.get(endpoint, _openai)(error)
+def event(endpoint: str, error: Error, status: int = 502) -> bytes:
+    """The event that tells `error` to a client of `endpoint` (what follows /v1/).
+
+    `status` is that of the answer which it would have been before the stream began.
+    """
+    return SHAPES.get(endpoint, _openai)(error, status)
 
 
 def of_upstream(status: int, body: bytes) -> Error:

@@ -56,6 +56,10 @@ class Want:
         return Terms(self.slot.max_in_flight, (self.asked or self.slot).queue) if self.slot else DEFAULT
 
 
+def unheard(queue_s: float, load_s: float) -> None:
+    """For a wait that nobody keeps a record of."""
+
+
 class Control:
     """The jobs, and who waits for them. `acts` carries them out, `leases` knows who uses what."""
 
@@ -67,8 +71,17 @@ class Control:
 
     # -- for requests
 
-    def lease(self, want: Want, wait_s: float, client: Client, caller: Caller = ANYONE) -> Lease:
+    def lease(
+        self,
+        want: Want,
+        wait_s: float,
+        client: Client,
+        caller: Caller = ANYONE,
+        in_vain: Callable[[float, float], None] = unheard,
+    ) -> Lease:
         """A lease on the resident `want.model`, after waiting for a place on it, or for its load, where it must be.
+
+        `in_vain` is told how long a wait that got none was for a place and for a load, in seconds.
 
         Raises what the load raised, `slot.busy` when the queue is full, `slot.loading` after `wait_s` seconds,
         `client.gone` when the client left, `system.stopping` instead of a wait while hal0 stops.
@@ -88,7 +101,7 @@ class Control:
         except BaseException as problem:
             if job is not None and isinstance(problem, Hal0Error) and problem.code == "slot.loading":
                 job.held = True  # who is told to come back still wants it
-            self._leases.withdraw(found)
+            in_vain(*self._leases.withdraw(found))
             self._acts.stir()
             raise
 

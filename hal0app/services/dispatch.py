@@ -41,6 +41,10 @@ READY_POLL_S = 0.25
 FIRST_EVENT_BYTES = 1 << 20
 
 
+def unheard(trip: Trip) -> None:
+    """For a request that nobody keeps a record of."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """One request as it came. `payload` is its JSON object where the endpoint is one of the table."""
@@ -56,6 +60,7 @@ class Ask:
     priority: Priority = Priority.INTERACTIVE
     agent: str = ""
     id: str = ""
+    told: Callable[[Trip], None] = unheard  # called with where the request goes, and again when more is known
 
     @property
     def streams(self) -> bool:
@@ -108,6 +113,8 @@ class Dispatch:
     def serve(self, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         """Serve a request to `endpoint`. Raises Hal0Error for everything that is not the backend's own answer."""
         route = self._route(endpoint, ask)
+        if isinstance(route, routing.ToSlot):
+            ask.told(Trip(slot=route.slot.name, model=route.slot.model or "", route="slot", path=""))
         want = self._want(route, endpoint)
         if isinstance(route, routing.ToFallback) and want is None:
             return self._with_pull(route.model, endpoint, ask, client)
@@ -162,19 +169,16 @@ class Dispatch:
         until = self._clock().tick + wait_s
         for replayed in (False, True):
             try:
-                lease = self._control.lease(want, wait_s, client, caller)
+                lease = self._control.lease(
+                    want, wait_s, client, caller, _in_vain(ask, want, queue_s, load_s, replayed)
+                )
             except Moved:
                 want = self._want(self._route(endpoint, ask), endpoint) or want
-                lease = self._control.lease(want, wait_s, client, caller)
+                lease = self._control.lease(
+                    want, wait_s, client, caller, _in_vain(ask, want, queue_s, load_s, replayed)
+                )
             queue_s, load_s = queue_s + lease.queue_s, load_s + lease.load_s
-            trip = Trip(
-                slot=want.asked.name if want.asked else "",
-                model=want.model,
-                route="slot" if want.slot else "fallback",
-                queue_ms=round(queue_s * 1000),
-                load_ms=round(load_s * 1000),
-                replayed=replayed,
-            )
+            trip = _trip(want, queue_s, load_s, replayed)
             quiet = self._beating(want, queue_s + load_s, client) if caller.streams else None
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, until)
@@ -257,6 +261,7 @@ class Dispatch:
         else:
             base, path = resident.backend_url, f"/{endpoint.path}"
             trip = trip._replace(path="direct")
+        ask.told(trip)
         sent = http_headers.plain(http_headers.upwards(ask.headers))
         body, length = _body(ask, model)
         if length is not None and not isinstance(body, bytes):
@@ -323,6 +328,24 @@ class Dispatch:
             raise
         answer.on_close(forget)
         return answer
+
+
+def _trip(want: Want, queue_s: float, load_s: float, replayed: bool) -> Trip:
+    return Trip(
+        slot=want.asked.name if want.asked else "",
+        model=want.model,
+        route="slot" if want.slot else "fallback",
+        queue_ms=round(queue_s * 1000),
+        load_ms=round(load_s * 1000),
+        replayed=replayed,
+    )
+
+
+def _in_vain(ask: Ask, want: Want, queue_s: float, load_s: float, replayed: bool) -> Callable[[float, float], None]:
+    """How to tell of one more wait, which ends without a lease."""
+    return lambda queued_s, loading_s: ask.told(
+        _trip(want, queue_s + queued_s, load_s + loading_s, replayed)._replace(path="")
+    )
 
 
 def _body(ask: Ask, model: str) -> tuple[bytes | Iterable[bytes] | None, int | None]:

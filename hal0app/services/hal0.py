@@ -22,6 +22,7 @@ from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
 from hal0app.services.requests import Requests
+from hal0app.services.room import Room
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
 from hal0app.services.starter import Starter
@@ -55,6 +56,7 @@ class Hal0:
     downloads: Downloads
     backends: Backends
     requests: Requests
+    room: Room
     stats: Stats
     metrics: Callable[[str], tuple[bytes, str]]  # the Accept header -> Prometheus' text and its type
     stock: Stock

@@ -115,8 +115,7 @@ class Leases:
         while (ticket := line.next()) is not None:
             assert line.current is not None
             lease = self._lease(line, line.current, tick)
-            lease.load_s = ticket.load_s
-            lease.queue_s = max(0.0, tick - ticket.asked - ticket.load_s)
+            lease.queue_s, lease.load_s = ticket.waited(tick)
             ticket.lease = lease
             ticket.done.set()
 
@@ -128,8 +127,12 @@ class Leases:
             line.reserved = max(line.reserved - 1, 0)
             self._fill(line, tick)
 
-    def withdraw(self, ticket: Ticket) -> None:
-        """The request of this ticket is no more: a lease it was just given goes to the next."""
+    def withdraw(self, ticket: Ticket) -> tuple[float, float]:
+        """The request of this ticket is no more: a lease it was just given goes to the next.
+
+        How long it has waited for a place and for a load, in seconds.
+        """
+        tick = self._clock().tick
         with self._changed:
             line = self._line(ticket.model)
             if line.queue.remove(ticket, ticket.caller):
@@ -138,6 +141,7 @@ class Leases:
             lease = ticket.lease
         if lease is not None:
             lease.release()
+        return ticket.waited(tick)
 
     def position(self, ticket: Ticket) -> int:
         """How many are served until this one is, itself included; 0 when it waits no more."""

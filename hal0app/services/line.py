@@ -26,6 +26,11 @@ class Ticket:
         self.unloaded: float | None = None  # since when it has waited for a load rather than for a place
         self.load_s = 0.0
 
+    def waited(self, tick: float) -> tuple[float, float]:
+        """How long it has waited until now for a place, and for a load, in seconds."""
+        load_s = self.load_s + (tick - self.unloaded if self.unloaded is not None else 0.0)
+        return max(0.0, tick - self.asked - load_s), load_s
+
     def fail(self, error: Hal0Error) -> None:
         """End the wait with an error."""
         self.error = error

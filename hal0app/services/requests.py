@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from hal0app.core.clock import Clock, Moment
 from hal0app.core.ending import Ending
+from hal0app.core.headers import Headers
 from hal0app.core.request_record import (
     CODES_OF_ENDS,
     LONGEST_ID,
@@ -168,6 +169,15 @@ class Request:
     def asks_for(self, model: str, slot: str = "") -> None:
         """What it names, for the case that nothing serves it."""
         self._trip = Trip(slot=slot, model=model, route="", path="")
+
+    def goes(self, trip: Trip) -> None:
+        """Where it goes, as far as that is known."""
+        self._trip = trip
+
+    @property
+    def explain(self) -> Headers:
+        """The explain headers of an answer of hal0's own; none while it is not known where the request goes."""
+        return self._trip.headers() if self._trip.slot or self._trip.route else []
 
     def answered(self, status: int, streams: bool, trip: Trip) -> Tap:
         """An answer has begun; the tap that its body is to pass."""

@@ -50,8 +50,8 @@ class Swaps:
             if held and others:
                 self._acts.keep(new_id(), swap.old, swap.slot.name, errand.cause, others)
             elif held:
-                displaced = replace(errand, cause=Cause("displaced", errand.cause.who, swap.new))
-                self._acts.unload(new_id(), swap.old, swap.slot.name, displaced)
+                swapped = replace(errand, cause=Cause("swapped", errand.cause.who, swap.new))
+                self._acts.unload(new_id(), swap.old, swap.slot.name, swapped)
             resident = self._acts.load(id_, swap.new, swap.slot, errand)
             _kept(swap.keep)
         except Hal0Error:

@@ -6,6 +6,7 @@ from functools import partial
 
 from hal0app import errors
 from hal0app.core.clock import Clock
+from hal0app.core.operation import Kind
 from hal0app.errors import Hal0Error
 from hal0app.services.lease import Lease
 from hal0app.services.leases import Leases
@@ -66,10 +67,11 @@ class Waiting:
         return errors.error("slot.loading", message, retry_after=self._load_s(ticket.model))
 
     def _load_s(self, model: str) -> int:
-        """How long the model's latest load took, in whole seconds."""
-        loads = [
-            one.result["load_ms"]
-            for one in self._observer.snapshot.operations
-            if one.model == model and "load_ms" in one.result
-        ]
-        return max(1, round(loads[0] / 1000)) if loads else UNMEASURED_LOAD_S
+        """How long the model's load will take from now on, by the latest one, in whole seconds."""
+        operations = [one for one in self._observer.snapshot.operations if one.model == model]
+        loads: list[int] = [one.result["load_ms"] for one in operations if "load_ms" in one.result]
+        begun = [one.started.tick for one in operations if one.running and one.kind is Kind.LOAD]
+        if not loads:
+            return UNMEASURED_LOAD_S
+        under_way = self._clock().tick - begun[0] if begun else 0.0
+        return max(1, round(loads[0] / 1000 - under_way))

@@ -80,6 +80,7 @@ def _answer(payload: dict[str, Any]) -> tuple[str, str]:
         client=f"at {who}",
         agent=AGENT,
         id=under_way.id,
+        told=under_way.goes,
     )
     try:
         reply = hal0.dispatch.serve(ENDPOINT, ask, site().line(request.environ))

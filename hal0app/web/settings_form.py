@@ -29,6 +29,7 @@ WORDS = {
     "server.trusted_proxies": ("Trusted proxies", "Addresses or networks whose word counts on who asks, with commas."),
     "server.max_body_mb": ("Largest request, MiB", "Uploads that are only passed on are not bound by it."),
     "server.fast_lane": ("Fast lane", "Plain requests for inference go past the web framework."),
+    "server.max_held_mb": ("All requests together, MiB", "Those that wait for their model hold theirs meanwhile."),
     "lemonade.url": ("Address of Lemonade", ""),
     "lemonade.want": ("Wanted configuration", "What hal0 compares with Lemonade's own; change it in the file."),
     "dispatch.wait_s": ("Longest wait, seconds", "Of a request for a model without a slot."),

@@ -205,6 +205,7 @@ BY_REASON: dict[Reason, Face] = {
     Reason.LEMOND_RESTARTED: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.IDLE: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.OPERATOR: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
+    Reason.SWAPPED: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, (TURN_ON,), by_file=True),
     Reason.NOT_DOWNLOADED: Face("Not downloaded", Shape.HOLLOW, Tone.CALM, LAST, (TRY_AGAIN, PULL)),
     Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),

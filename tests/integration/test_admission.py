@@ -51,6 +51,10 @@ def test_a_request_beyond_the_queue_is_refused_and_the_others_are_answered(app: 
             assert (answer.status_code, answer.json()["error"]["code"]) == (429, "slot.busy")
             assert answer.json()["error"]["type"] == "rate_limit_error"
             assert int(answer.headers["Retry-After"]) >= 1
+            assert answer.headers["X-Hal0-Slot"] == "primary"
+            by_model = app.chat("chat-a")
+            record = app.get("/api/requests?limit=1").json()[0]
+            assert (by_model.status_code, record["status"], record["slot"]) == (429, 429, "primary")
         answers = [one.result() for one in waiting]
     assert [one.status_code for one in answers] == [200, 200]
     assert all(int(one.headers["X-Hal0-Queue-Ms"]) > 0 for one in answers)
@@ -77,6 +81,7 @@ def test_a_request_whose_time_is_up_is_told_when_to_come_back(app: App) -> None:
         answer = app.chat("brief")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "slot.loading")
         assert int(answer.headers["Retry-After"]) >= 1
+        assert int(answer.headers["X-Hal0-Queue-Ms"]) >= 900
 
 
 def test_an_interactive_request_is_served_before_a_batch_one(app: App) -> None:

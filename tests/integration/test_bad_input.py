@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 from collections.abc import Iterator
@@ -159,3 +160,60 @@ def test_an_address_that_does_not_exist_says_so_in_the_same_shape(app: App) -> N
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "request.not_found")
     answer = requests.delete(f"{app.url}/api/slots", timeout=30)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "request.method_not_allowed")
+
+
+def raw(app: App, request: bytes) -> tuple[str, bytes]:
+    """The head and the body of the answer to what no client of ours would send."""
+    with socket.create_connection(("127.0.0.1", app.port), timeout=30) as connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return f"{answer.status}\n{answer.headers}", answer.read()
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "code"),
+    [
+        (
+            f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {'x' * 9000}\r\n",
+            431,
+            "request.head_too_large",
+        ),
+        (f"GET /v1/{'x' * 9000} HTTP/1.1\r\n", 414, "request.uri_too_long"),
+        ("GET /v1/models HTTP/1.1\r\nno header\r\n", 400, "request.malformed"),
+        ("POST /v1/chat/completions HTTP/1.1\r\nExpect: the-best\r\n", 400, "request.malformed"),
+        ("GET /v1/models/../../internal/config HTTP/1.1\r\n", 404, "request.not_found"),
+        ("GET /v1/models/%2e%2e/%2e%2e/internal/config HTTP/1.1\r\n", 404, "request.not_found"),
+        ("GET /api/v1/models/./health HTTP/1.1\r\n", 404, "request.not_found"),
+        ("POST /v1//chat/completions HTTP/1.1\r\nContent-Length: 0\r\n", 404, "request.not_found"),
+        ("TRACE /v1/health HTTP/1.1\r\n", 405, "request.method_not_allowed"),
+    ],
+    ids=["long-key", "long-address", "no-header", "expects", "dots", "packed-dots", "dot", "two-slashes", "trace"],
+)
+def test_what_is_no_request_for_v1_is_refused_in_the_shape_of_v1(
+    app: App, request_head: str, status: int, code: str
+) -> None:
+    head, body = raw(app, f"{request_head}Host: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert head.startswith(str(status)), head
+    assert json.loads(body)["error"]["code"] == code
+    assert "X-Request-Id: " in head
+    if status == 405:
+        assert "Allow: GET, HEAD, OPTIONS" in head
+
+
+def test_a_name_that_is_too_long_is_nobodys(app: App) -> None:
+    answer = app.post("/v1/chat/completions", {**CHAT, "model": "x" * 2000})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
+def test_a_refusal_says_which_slot_it_was_for(app: App) -> None:
+    answer = app.post("/v1/chat/completions", {**CHAT, "model": "empty"})
+    assert answer.status_code == 409
+    assert (answer.headers["X-Hal0-Slot"], answer.headers["X-Hal0-Route"]) == ("empty", "slot")
+
+
+def test_a_clients_name_is_read_as_utf_8(app: App) -> None:
+    headers = {"X-hal0-Agent": "Jürgen".encode().decode("latin-1"), "X-Request-Id": "req-juergen"}
+    requests.post(f"{app.url}/v1/chat/completions", json={**CHAT, "model": "nobody"}, headers=headers, timeout=60)
+    kept = app.get("/api/requests?limit=5").json()
+    assert "Jürgen" in str(kept)

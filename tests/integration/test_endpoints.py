@@ -150,6 +150,13 @@ def test_an_upload_for_a_model_of_another_type_loads_nothing(app: App, engine: E
         assert told == (400, "model.type_mismatch")
 
 
+def test_a_form_without_a_file_loads_nothing(app: App, engine: Engine) -> None:
+    fields = {"model": (None, "stt"), "language": (None, "en")}
+    url = f"{app.url}/v1/audio/transcriptions"
+    told = refused_without_a_load(engine, lambda: requests.post(url, files=fields, timeout=60))
+    assert told == (400, "request.missing_field")
+
+
 @pytest.mark.parametrize("path", ["audio/speech", "images/generations", "images/upscale", "classify", "3d/generations"])
 def test_a_request_for_a_model_of_another_type_loads_nothing(app: App, engine: Engine, path: str) -> None:
     body = {"model": "chat-c", "input": "x", "prompt": "x"}

@@ -89,13 +89,13 @@ def with_ends(app: Flask) -> None:
 def with_heartbeats(control: Control) -> None:
     lease = control.lease
 
-    def slow_lease(want: Want, wait_s: float, client: Client, caller: Caller) -> Lease:
+    def slow_lease(want: Want, wait_s: float, client: Client, caller: Caller, *more: Any) -> Lease:
         for second in range(int(CURRENT.headers.get("X-Beats", 0))):
             client.heartbeat(f"hal0 loading primary {second}s")
             gevent.sleep(float(CURRENT.headers.get("X-Beat-S", 0)))
         if CURRENT.headers.get("X-Then") == "error":
             raise errors.error("slot.loading", "not ready yet", retry_after=5)
-        return lease(want, wait_s, client, caller)
+        return lease(want, wait_s, client, caller, *more)
 
     control.lease = slow_lease  # type: ignore[method-assign]
 

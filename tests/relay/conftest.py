@@ -19,6 +19,7 @@ STALL_S = 6
 UPLOAD_IDLE_S = 2
 HEARTBEAT_S = 1
 KEEP_ALIVE_S = 5
+HELD_MB = 8
 GUNICORN = ("-m", "gunicorn", "-c", "python:hal0app.gunicorn_conf", "tests.relay.app_under_test:create_app()")
 PLAIN_WSGI = ("-m", "tests.relay.app_under_test")
 
@@ -30,7 +31,7 @@ def front(upstream: Upstream, command: tuple[str, ...], fast_lane: bool = True) 
         app = App(Path(folder), free_port(), upstream.url, environment, command=command)
         write_slots(app.home, {"primary": {"type": "llm", "model": "m", "default": True, "max_in_flight": 64}})
         (app.home / "etc" / "hal0.toml").write_text(
-            f"[server]\nfast_lane = {str(fast_lane).lower()}\n"
+            f"[server]\nfast_lane = {str(fast_lane).lower()}\nmax_body_mb = {HELD_MB}\nmax_held_mb = {HELD_MB}\n"
             f"[dispatch]\nstall_s = {STALL_S}\nupload_idle_s = {UPLOAD_IDLE_S}\nheartbeat_s = {HEARTBEAT_S}\n"
         )
         try:

@@ -100,6 +100,7 @@ def test_an_answer_that_would_become_two_is_not_written(bad: str) -> None:
     [
         *(("HTTP/1.1", None, False), ("HTTP/1.1", "Close", True), ("HTTP/1.1", "keep-alive", False)),
         *(("HTTP/1.0", None, True), ("HTTP/1.0", "Keep-Alive", False), ("HTTP/1.0", "close", True)),
+        *(("HTTP/1.1", "close, TE", True), ("HTTP/1.1", "TE,Close", True), ("HTTP/1.1", "closed", False)),
     ],
 )
 def test_a_connection_ends_as_the_client_says(protocol: str, connection: str | None, closes: bool) -> None:

@@ -59,6 +59,19 @@ def test_the_field_is_found_in_whatever_pieces_the_form_comes(
     assert found(raw, iter(sizes)) == found(raw) == expected
 
 
+@given(PARTS, st.lists(st.integers(1, 30)))
+def test_whether_there_is_a_file_is_known_at_the_end(parts: list[tuple[str, bool, bytes]], sizes: list[int]) -> None:
+    clean = [(name, is_file, b"v") for name, is_file, _ in parts]
+    raw, pieces, at = form(clean), iter(sizes), 0
+    search, buffer = FieldSearch(BOUNDARY, "model"), bytearray()
+    while not search.look(buffer):
+        size = next(pieces, len(raw))
+        buffer += raw[at : at + size]
+        at += size
+    assert search.has_file or search.ended
+    assert search.has_file is any(is_file for _, is_file, _ in clean)
+
+
 @given(PARTS, st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20))
 def test_a_form_with_another_model_has_the_right_length_and_the_same_rest(
     parts: list[tuple[str, bool, bytes]], model: str

@@ -137,6 +137,12 @@ def test_a_download_shows_in_its_slot_and_covers_nothing_worse(told: Record, sta
             id="our-own-victim",
         ),
         pytest.param(
+            one_after(seen(20), operations=[operation("unload", finished=15.0, cause=Cause("swapped", "ann", "n"))]),
+            "swapped",
+            "unloaded by ann, who swapped it for n",
+            id="a-swap",
+        ),
+        pytest.param(
             one_after(seen(20, "n")),
             "displaced",
             "evicted to make room for n (auto-reloads on next request)",

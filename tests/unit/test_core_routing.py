@@ -187,7 +187,7 @@ def test_a_slot_of_another_type_is_refused_naming_those_that_fit(model: str) -> 
     with pytest.raises(errors.CallerError) as problem:
         resolve(model, SlotType.LLM, SLOTS)
     assert problem.value.code == "model.type_mismatch"
-    assert "slots that fit: m, off, primary, second, twin" in problem.value.message
+    assert "slots that fit: m, primary, second, twin" in problem.value.message
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ MESSAGES = [
     ("lemond_restarted", {}, "lemond restarted (reloads on next request)"),
     ("idle", {"n": 7}, "unloaded after 7 min idle (reloads on next request)"),
     ("operator", {"who": "ann"}, "unloaded by ann"),
+    ("swapped", {"who": "ann", "model": "X"}, "unloaded by ann, who swapped it for X"),
     ("disabled", {}, "turned off; requests are refused"),
 ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hal0app import errors
+from hal0app.api.error_answer import error_answer, error_event
 from hal0app.core import sse, stream_error
 from hal0app.core.endpoints import BY_NAME
 
@@ -33,3 +35,11 @@ def test_every_shape_belongs_to_an_endpoint() -> None:
 def test_an_upstreams_own_error_is_passed_on() -> None:
     assert stream_error.of_upstream(400, b' {"error": {"message": "too long"}} ') == {"message": "too long"}
     assert "500: oops" in str(stream_error.of_upstream(500, b"oops")["message"])
+
+
+def test_an_anthropic_client_is_told_the_same_before_and_in_a_stream() -> None:
+    error = errors.error("slot.loading", "wait", retry_after=5)
+    told = sse.data(error_event(error, "/v1/messages"))
+    assert told is not None
+    assert json.loads(told) == json.loads(error_answer(error, "/v1/messages").body)
+    assert json.loads(told)["error"] == {"type": "overloaded_error", "message": "slot.loading: wait"}

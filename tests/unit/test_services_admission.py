@@ -6,12 +6,13 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hal0app.core.endpoints import BY_NAME
-from hal0app.core.fair_queue import Caller, Priority
+from hal0app.core.fair_queue import ANYONE, Caller, Priority
 from hal0app.core.headers import value
 from hal0app.core.json_body import read
 from hal0app.core.upstream import Silent, Unreached
@@ -19,8 +20,11 @@ from hal0app.errors import Hal0Error
 from hal0app.services.control import Want
 from hal0app.services.dispatch import Ask
 from hal0app.services.lease import Lease
+from hal0app.services.leases import Leases
+from hal0app.services.line import Ticket
+from hal0app.services.waiting import Waiting
 from tests.support.waiting import eventually
-from tests.unit.fakes import Asking, FakeCall, FakeClient, FakeReply, House, slot
+from tests.unit.fakes import Asking, FakeCall, FakeClient, FakeReply, HandClock, House, operation, slot
 
 STREAMING = Caller(streams=True)
 
@@ -103,6 +107,31 @@ def test_a_request_that_waited_too_long_for_a_load_is_told_how_long_the_last_one
         lease(house, wait_s=0.05)
     assert problem.value.code == "slot.loading"
     assert (problem.value.retry_after or 0) >= 2
+
+
+def test_a_load_under_way_is_taken_to_last_as_much_longer_as_the_last_one_would() -> None:
+    clock = HandClock(100.0)
+    leases = Leases(clock)
+    operations = (
+        operation("load", "m", started=70.0, finished=None),
+        operation("load", "m", result={"load_ms": 40_000}),
+    )
+    observer: Any = SimpleNamespace(snapshot=SimpleNamespace(operations=operations))
+    ticket = leases.take(None, "m")
+    assert isinstance(ticket, Ticket)
+    with pytest.raises(Hal0Error) as problem:
+        Waiting(leases, observer, clock, 5.0).wait(ticket, "m", 0.0, FakeClient())
+    assert problem.value.retry_after == 10
+
+
+def test_a_wait_in_vain_is_told_with_its_length(house: House) -> None:
+    told: list[tuple[float, ...]] = []
+    held = lease(house)
+    with pytest.raises(Hal0Error, match="no place free"):
+        house.control.lease(want(house), 0.05, FakeClient(), ANYONE, lambda *waited: told.append(waited))
+    held.release()
+    ((queue_s, load_s),) = told
+    assert (queue_s >= 0.05, load_s) == (True, 0.0)
 
 
 def test_a_client_that_leaves_the_queue_frees_its_place_at_once(house: House) -> None:

@@ -490,6 +490,17 @@ def test_a_swap_unloads_the_old_loads_the_new_and_is_kept(house: House) -> None:
     assert house.lemond.calls[1:] == [("unload", "m"), ("load", "o")]
 
 
+def test_a_swap_is_no_eviction(house: House) -> None:
+    lease(house).release()
+    eventually(lambda: house.state() == "ready")
+    job, _ = swapped(house)
+    assert job.wait(20)
+    house.look()
+    record = house.observer.snapshot.record("primary")
+    assert (record.reason, record.evictions) == ("swapped", 0)
+    assert house.store.told("evict.displaced") == []
+
+
 def test_who_waits_for_the_old_model_of_a_swapped_slot_is_told_that_it_moved(house: House) -> None:
     held = lease(house)
     job, _ = swapped(house)

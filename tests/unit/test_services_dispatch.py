@@ -18,7 +18,7 @@ from hal0app.core.slot import Broken
 from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
-from hal0app.services.answer import Answer
+from hal0app.services.answer import Answer, Trip
 from hal0app.services.dispatch import Ask
 from hal0app.services.upload import KEPT_BYTES, Upload
 from tests.support.waiting import eventually
@@ -66,6 +66,18 @@ def refused(house: House, model: str, **how: Any) -> Hal0Error:
     with pytest.raises(Hal0Error) as problem:
         serve(house, model, **how)
     return problem.value
+
+
+def test_a_refusal_tells_its_slot_by_whatever_name_it_was_asked_for(house: House) -> None:
+    trips: list[Trip] = []
+    house.folder.put(slot("primary", "m", enabled=False))
+    house.look()
+    for name in ("primary", "hal0/primary"):
+        with pytest.raises(Hal0Error):
+            house.dispatch.serve(
+                BY_NAME["chat/completions"], replace(request({"model": name}), told=trips.append), FakeClient()
+            )
+    assert [(one.slot, one.route, one.path) for one in trips] == [("primary", "slot", "")] * 2
 
 
 def explained(answer: Answer) -> dict[str, str]:

@@ -144,6 +144,18 @@ def test_a_refusal_is_recorded_with_its_code_and_what_was_asked_for() -> None:
     assert (record.slot, record.model, record.route, record.queue_ms) == ("primary", "hal0/primary", None, None)
 
 
+def test_a_refusal_is_recorded_with_where_it_went_and_how_long_it_waited() -> None:
+    desk = Desk()
+    request = desk.begin()
+    request.asks_for("m")
+    assert request.explain == []
+    request.goes(TRIP._replace(path=""))
+    request.refused(503, "slot.loading")
+    record = desk.kept()
+    assert (record.slot, record.model, record.route, record.queue_ms, record.path) == ("primary", "m", "slot", 7, None)
+    assert dict(request.explain)["X-Hal0-Slot"] == "primary"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "outcome", "code"),
     [
