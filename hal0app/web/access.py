@@ -57,6 +57,5 @@ def _name() -> str:
 
 
 def sender() -> str:
-    """The address that tries a key; behind a proxy on this machine, the one that the proxy saw."""
-    last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return last or request.remote_addr or ""
+    """The address that tries a key: behind a trusted proxy, the one that the proxy saw."""
+    return request.remote_addr or ""

@@ -75,6 +75,11 @@ def test_a_wrong_key_is_refused_and_tries_are_few(client: FlaskClient) -> None:
     assert {one["message"] for one in told} == {"a wrong admin key was tried from 192.0.2.7"}
 
 
+def test_an_address_that_the_sender_made_up_gives_no_more_tries(client: FlaskClient) -> None:
+    answers = [post(client, "/login", {**OURS, "X-Forwarded-For": f"10.0.0.{n}"}, key="wrong") for n in range(6)]
+    assert answers[-1].status_code == 429
+
+
 def test_a_form_of_another_site_signs_nobody_in(client: FlaskClient) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"X-Nothing": "x"}):
         assert post(client, "/login", headers, key=KEY).status_code == 403
