@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from itertools import pairwise
 
@@ -170,6 +171,8 @@ def test_a_client_that_leaves_while_nobody_takes_its_upload_is_noticed(
             client.socket.settimeout(1)
             with pytest.raises(TimeoutError):
                 send_for_ever(client)
+            # An end in good order would wait behind what nobody takes.
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         eventually(lambda: over_the_socket.get("/relay-test/counts").json()["files"] <= files, "both are closed")
     finally:
         go_on.set()
