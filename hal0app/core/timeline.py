@@ -14,6 +14,7 @@ from hal0app.core.reasons import CATALOGUE, Reason, past
 from hal0app.core.slot import Record, State
 
 MINUTE = 60
+GRAINS = 240  # what is closer than this part of the picture looks like one thing, and is drawn as one
 
 
 class Phase(StrEnum):
@@ -59,6 +60,14 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A loss in the picture; `more` came right before it and have no mark of their own."""
+
+    loss: Loss
+    more: int = 0
+
+
+@dataclass(frozen=True)
 class Lane:
     """One slot over the whole time."""
 
@@ -81,9 +90,34 @@ class Timeline:
         """Every loss of every lane, newest first."""
         return sorted((one for lane in self.lanes for one in lane.losses), key=lambda one: (-one.at, one.slot))
 
+    def drawn(self, lane: Lane) -> list[Span]:
+        """What of a lane can be seen: a stretch too short for that is one with the next, as what most of both is."""
+        grain, shown = (self.end - self.start) / GRAINS, list[Span]()
+        for span in (one for one in lane.spans if one.phase is not Phase.AWAY):
+            before = shown[-1] if shown else None
+            if before is None or span.start - before.end >= grain or _length(before) >= grain:
+                shown.append(span)
+            else:
+                shown[-1] = Span(max(before, span, key=_length).phase, before.start, span.end)
+        return shown
+
+    def marks(self, lane: Lane) -> list[Mark]:
+        """The losses of a lane, newest first, as far as the eye can tell them apart."""
+        grain, shown = (self.end - self.start) / GRAINS, list[Mark]()
+        for loss in reversed(lane.losses):
+            if shown and shown[-1].loss.at - loss.at < grain:
+                shown[-1] = Mark(shown[-1].loss, shown[-1].more + 1)
+            else:
+                shown.append(Mark(loss))
+        return shown
+
     def percent(self, moment: float) -> float:
         """How far from the left edge a moment lies."""
         return round(100 * (moment - self.start) / (self.end - self.start), 2)
+
+
+def _length(span: Span) -> float:
+    return span.end - span.start
 
 
 def timeline(records: Mapping[str, Record], entries: Sequence[Entry], start: float, end: float) -> Timeline:

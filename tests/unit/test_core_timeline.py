@@ -7,7 +7,7 @@ from typing import Any
 from hal0app.core.journal import Entry
 from hal0app.core.reasons import Reason
 from hal0app.core.slot import Record, State
-from hal0app.core.timeline import Phase, Span, timeline
+from hal0app.core.timeline import GRAINS, Phase, Span, timeline
 
 START, END = 1000.0, 2000.0
 
@@ -91,3 +91,32 @@ def test_entries_of_slots_that_are_gone_are_left_out() -> None:
 
 def test_a_moment_is_placed_in_percent() -> None:
     assert timeline({}, [], START, END).percent(1250.0) == 25.0
+
+
+def test_what_the_eye_cannot_tell_apart_is_drawn_as_one() -> None:
+    grain = (END - START) / GRAINS
+    steps = [START + 100 + grain * 0.4 * place for place in range(200)]
+    moves = [
+        moved(at, *(("offline", "ready", "") if place % 2 else ("ready", "offline", "evicted")))
+        for place, at in enumerate(steps)
+    ]
+    shown = timeline({"a": Record("a", State.READY)}, moves, START, END)
+    (one,) = shown.lanes
+    assert len(one.losses) == 100
+    spans, marks = shown.drawn(one), shown.marks(one)
+    assert len(spans) < 60
+    assert len(marks) < 60
+    assert sum(1 + mark.more for mark in marks) == 100
+    assert marks[0].loss == one.losses[-1]
+    assert spans[-1].end == END
+
+
+def test_what_can_be_told_apart_is_drawn_as_it_was() -> None:
+    shown = timeline(
+        {"a": Record("a", State.READY)},
+        [Entry(900.0, "x", "older"), moved(1200, "ready", "offline", "evicted"), moved(1500, "offline", "ready", "")],
+        START,
+        END,
+    )
+    assert [span.phase for span in shown.drawn(shown.lanes[0])] == [Phase.LOADED, Phase.LOADED]
+    assert [(mark.loss.at, mark.more) for mark in shown.marks(shown.lanes[0])] == [(1200, 0)]
