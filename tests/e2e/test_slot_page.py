@@ -121,6 +121,7 @@ def test_a_lemonade_that_is_gone_leaves_no_green_mark(tab: Tab, box: Box) -> Non
     expect(tab.page.locator("#lemonade")).to_contain_text("Lemonade is not answering")
     expect(tab.page.locator("#slot-primary .sentence")).to_contain_text("was ready. No word from Lemonade since")
     expect(tab.page.locator("#slot-primary-unload")).to_have_attribute("aria-disabled", "true")
+    box.app.link_is("down")
     box.engine.start()
     tab.card("primary", "Unloaded", "lemond restarted (reloads on next request)")
     expect(tab.page.locator("#lemonade")).to_contain_text("Nothing is loaded yet")

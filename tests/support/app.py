@@ -114,11 +114,17 @@ class App:
     def slot_is(self, name: str, state: str, reason: str | None = None) -> dict[str, Any]:
         """Wait until the slot is in `state` (for `reason`), and return it."""
 
-        def there() -> dict[str, Any] | None:
+        def there() -> dict[str, Any]:
             slot = self.slot(name)
-            return slot if slot["state"] == state and (reason is None or slot["reason"] == reason) else None
+            seen = (slot["state"], slot["reason"] if reason is not None else None)
+            assert seen == (state, reason), slot
+            return slot
 
         return eventually(there, f"slot {name} is {state} {reason or ''}", within=30.0)
+
+    def link_is(self, link: str) -> None:
+        """Wait until hal0's newest look at lemond found it `up`, `busy`, `silent` or `down`."""
+        self.wait_for(lambda: self.get("/api/residency").json()["link"] == link, f"lemond is seen {link}")
 
     def wait_for(self, probe: Callable[[], T], what: str) -> T:
         """Wait until `probe` returns something true."""
