@@ -69,6 +69,7 @@ from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
 from hal0app.services.room import Room
+from hal0app.services.routes import Routes
 from hal0app.services.sampling import Sampling
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
@@ -132,10 +133,9 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     upstream = HttpUpstream(url.rstrip("/"), key)
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
-    pull, beat_s = settings.dispatch.allow_implicit_pull, settings.dispatch.heartbeat_s
-    dispatch = Dispatch(
-        observer, control, leases, catalogue, upstream, crashes, clock.now, url, wait_s, settings.alias, pull, beat_s
-    )
+    routes = Routes(observer, catalogue, settings.alias, settings.dispatch.allow_implicit_pull)
+    beat_s = settings.dispatch.heartbeat_s
+    dispatch = Dispatch(observer, control, leases, routes, catalogue, upstream, crashes, clock.now, url, wait_s, beat_s)
     wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
     keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted, quarantines)
     acts.on_wipe = keeper.wiped

@@ -18,7 +18,7 @@ from hal0app.api.upload import upload
 from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, methods
 from hal0app.core.model import Model
 from hal0app.services.answer import Answer
-from hal0app.services.dispatch import Ask
+from hal0app.services.ask import Ask
 from hal0app.services.slots import SlotView
 
 bp = Blueprint("v1", __name__)

@@ -13,7 +13,7 @@ from hal0app.core.tap import Figures
 from hal0app.core.upstream import UpstreamError
 from hal0app.errors import Hal0Error
 from hal0app.services.answer import Trip
-from hal0app.services.dispatch import Ask
+from hal0app.services.ask import Ask
 from hal0app.web.blueprint import bp, page
 from hal0app.web.regions import chat_slots, look
 from hal0app.web.site import site

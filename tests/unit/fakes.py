@@ -28,6 +28,7 @@ from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.preflight import Preflight
 from hal0app.services.quarantines import Quarantines
+from hal0app.services.routes import Routes
 from hal0app.services.slots import Slots
 
 LEMOND = "http://lemond:13305"
@@ -454,10 +455,12 @@ class House:
         parts = (self.lemond, self.catalogue, self.leases, self.observer, self.store, self.clock)
         self.acts = Acts(*parts, "test", wait_s, preflight)
         self.control = Control(self.acts, self.leases, self.observer, self.clock, heartbeat_s)
+        self.routes = Routes(self.observer, self.catalogue)
         self.dispatch = Dispatch(
             self.observer,
             self.control,
             self.leases,
+            self.routes,
             self.catalogue,
             self.upstream,
             Crashes(self.store, self.clock, CrashLoop(), list),

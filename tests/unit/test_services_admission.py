@@ -17,8 +17,8 @@ from hal0app.core.headers import value
 from hal0app.core.json_body import read
 from hal0app.core.upstream import Silent, Unreached
 from hal0app.errors import Hal0Error
+from hal0app.services.ask import Ask
 from hal0app.services.control import Want
-from hal0app.services.dispatch import Ask
 from hal0app.services.lease import Lease
 from hal0app.services.leases import Leases
 from hal0app.services.line import Ticket

@@ -19,7 +19,7 @@ from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
 from hal0app.services.answer import Answer, Trip
-from hal0app.services.dispatch import Ask
+from hal0app.services.ask import Ask
 from hal0app.services.upload import KEPT_BYTES, Upload
 from tests.support.waiting import eventually
 from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
@@ -426,7 +426,7 @@ def test_a_slot_of_another_type_is_refused_on_its_own_port(house: House) -> None
 
 @pytest.mark.parametrize(("alias", "slot_name", "model"), [("gpt", "primary", "m"), ("far-one", "", "o")])
 def test_an_alias_is_a_slot_or_a_model(house: House, alias: str, slot_name: str, model: str) -> None:
-    house.dispatch._aliases = {"gpt": "primary", "far-one": "o", "primary": "through"}
+    house.routes.aliases = {"gpt": "primary", "far-one": "o", "primary": "through"}
     answer = serve(house, alias)
     assert (explained(answer).get("Slot", ""), explained(answer)["Model"]) == (slot_name, model)
     assert json.loads(house.upstream.sent[0][4])["model"] == model
@@ -434,7 +434,7 @@ def test_an_alias_is_a_slot_or_a_model(house: House, alias: str, slot_name: str,
 
 
 def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(house: House) -> None:
-    house.dispatch._implicit_pull = True
+    house.routes.implicit_pull = True
     answer = serve(house, "far")
     assert house.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
     assert (explained(answer)["Route"], house.lemond.calls) == ("fallback", [])

@@ -1,0 +1,54 @@
+"""One request as it came, and its body as it goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hal0app import errors
+from hal0app.core.fair_queue import Priority
+from hal0app.core.headers import Headers
+from hal0app.core.json_body import JsonBody
+from hal0app.services.answer import Trip
+from hal0app.services.upload import Upload
+
+
+def unheard(trip: Trip) -> None:
+    """For a request that nobody keeps a record of."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request as it came. `payload` is its JSON object where the endpoint is one of the table."""
+
+    method: str
+    path: str  # after the host, with the query: what goes to lemond
+    headers: Headers
+    body: JsonBody | bytes | Iterable[bytes] | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    length: int | None = None  # bytes of a body that is not in memory, None when the client did not say
+    port_slot: str | None = None  # the slot whose port it came in on: that one serves it, whatever `model` says
+    client: str = ""  # whom to be fair to in a queue
+    priority: Priority = Priority.INTERACTIVE
+    agent: str = ""
+    id: str = ""
+    told: Callable[[Trip], None] = unheard  # called with where the request goes, and again when more is known
+
+    @property
+    def streams(self) -> bool:
+        """Whether a stream of events is asked for."""
+        return self.payload.get("stream") is True
+
+
+def body_for(ask: Ask, model: str) -> tuple[bytes | Iterable[bytes] | None, int | None]:
+    """The request's body and its length, its `model` set to what the target calls it; untouched when it says so."""
+    if isinstance(ask.body, Upload):
+        if ask.body.spent:
+            message = f"'{model}' vanished in the middle of the upload; send it again"
+            raise errors.error("model.gone", message, retry_after=1)
+        form = ask.body if ask.body.model == model else ask.body.named(model)
+        return form, form.length
+    if not isinstance(ask.body, JsonBody):
+        return ask.body, ask.length
+    return (ask.body.raw if ask.payload.get("model") == model else ask.body.renamed(model)), None

@@ -1,0 +1,66 @@
+"""Where a request goes as things stand now: the slot, and the model that has to be resident for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hal0app import errors
+from hal0app.core import npu, npu_route, routing
+from hal0app.core.endpoints import Endpoint
+from hal0app.core.slot import guard
+from hal0app.core.slot_config import SlotConfig
+from hal0app.services.ask import Ask
+from hal0app.services.catalogue import Catalogue
+from hal0app.services.control import Want
+from hal0app.services.observer import Observer
+
+
+class Routes:
+    """Routes by the slots and the models there are. `implicit_pull`: lemond may download what a request names."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        catalogue: Catalogue,
+        aliases: Mapping[str, str] = routing.NO_ALIASES,
+        implicit_pull: bool = False,
+    ) -> None:
+        self._observer, self._catalogue = observer, catalogue
+        self.aliases, self.implicit_pull = aliases, implicit_pull
+
+    def of(self, endpoint: Endpoint, ask: Ask) -> routing.Route:
+        """Which slot or model serves it. Raises what `routing.resolve` does."""
+        name = str(ask.payload.get("model") or "")
+        return routing.resolve(name, endpoint.type, self._observer.snapshot.slots, self.aliases, ask.port_slot)
+
+    def want(self, route: routing.Route, endpoint: Endpoint) -> Want | None:
+        """What serves the route now; None when its model would have to be downloaded first and may be."""
+        if isinstance(route, routing.ToSlot):
+            return self.of_slot(route.slot)
+        return self._of_model(route.model, endpoint)
+
+    def of_slot(self, slot: SlotConfig) -> Want:
+        """What serves a request to the slot. Raises the slot's refusal: off, empty, in error, without its NPU."""
+        record = self._observer.snapshot.record(slot.name)
+        refused = guard("serve", record)
+        chat = npu.carrier(slot, self._observer.snapshot.configs)
+        if npu.is_shadow(slot) and slot.enabled and chat is None:
+            raise npu_route.unavailable(slot)
+        if not slot.enabled or (chat or slot).model is None:
+            refused = refused or ("slot.no_model" if slot.enabled else "slot.disabled")
+        if refused is not None:
+            raise errors.error(refused, f"slot '{slot.name}': {record.message}", param="model")
+        return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
+
+    def _of_model(self, name: str, endpoint: Endpoint) -> Want | None:
+        """The model as Lemonade has it; None when it would have to be downloaded first and may be."""
+        model, slots = self._catalogue.find(name), self._observer.snapshot.slots
+        if model is None:
+            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()})
+        if model.type is not endpoint.type:
+            raise routing.type_mismatch(f"'{name}' is a model for {model.type}", endpoint.type, slots)
+        if model.downloaded:
+            return Want(model.id)
+        if self.implicit_pull:
+            return None
+        raise routing.not_downloaded(name)
