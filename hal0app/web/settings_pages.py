@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app.errors import Hal0Error
 from hal0app.services.lemond_config import WANT
-from hal0app.web import lemond_form, settings_form
+from hal0app.web import lemond_form, setting_input, settings_form
 from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
 from hal0app.web.site import site
 
@@ -68,7 +68,9 @@ def save_lemond() -> AnyResponse:
     try:
         kept = config.change(changes, YOU)
     except Hal0Error as problem:
-        return _page(problem.message, f"lemond.{problem.param}" if problem.param else "", written, REFUSED_FORM)
+        return _page(
+            problem.message, f"{lemond_form.PREFIX}{problem.param}" if problem.param else "", written, REFUSED_FORM
+        )
     if kept:
         return _page(f"Saved, but: {lemond_form.told(kept)}")
     return redirect("/settings?said=lemond", 303)
@@ -90,7 +92,7 @@ def save_settings(section: str) -> AnyResponse:
     kept = [after[f"{section}.{name}"] for name, value in changes[section].items() if value is not None]
     overruled = [one for one in kept if one.value != changes[section][one.key.partition(".")[2]]]
     if overruled:
-        told = " ".join(f"{one.key} stays {settings_form.text(one.value)}: {one.source} wins." for one in overruled)
+        told = " ".join(f"{one.key} stays {setting_input.text(one.value)}: {one.source} wins." for one in overruled)
         return _page(f"Saved, but {told}")
     return redirect("/settings?said=saved", 303)
 
