@@ -20,6 +20,7 @@ class Input:
     fixed: bool = False
     pending: str = ""  # what the running process still has
     options: tuple[str, ...] = ()
+    by_service: bool = False  # a pending change waits for the service, not only for hal0's worker
 
     @property
     def id(self) -> str:

@@ -84,7 +84,15 @@ def _input(one: Setting) -> Input:
     source = f"from {one.source}, cannot be changed here" if one.fixed else source
     kind = setting_input.kind(one.default)
     return Input(
-        one.key, label, hint, kind, text(one.value), source, one.fixed, text(one.running) if one.pending else ""
+        one.key,
+        label,
+        hint,
+        kind,
+        text(one.value),
+        source,
+        one.fixed,
+        text(one.running) if one.pending else "",
+        by_service=one.by_service,
     )
 
 

@@ -15,7 +15,11 @@ from hal0app.web import lemond_form, setting_input, settings_form
 from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
 from hal0app.web.site import site
 
-SAID = {"saved": "Saved. It takes effect when hal0 restarts.", "lemond": "Saved, and read back from Lemonade."}
+SAID = {
+    "saved": "Saved. It takes effect when hal0 restarts.",
+    "lemond": "Saved, and read back from Lemonade.",
+    "restarted": "hal0 was restarted.",
+}
 REFUSED_FORM = 422
 YEAR_S = 365 * 86_400
 
@@ -31,7 +35,7 @@ def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = N
     return page(
         "settings", problem, status, said, parts=settings_form.parts(settings), wrong=wrong, written=written or {},
         about=_about(), findings=site().hal0.store.findings(), reading=reading, can_save=_answers(),
-        lemond=lemond_form.inputs(reading, want),
+        lemond=lemond_form.inputs(reading, want), pending=sum(one.pending for one in settings),
     )  # fmt: skip
 
 

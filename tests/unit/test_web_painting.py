@@ -69,6 +69,7 @@ PAGE_FACTS: dict[str, object] = {
     "lemond": (),
     "reading": Reading(),
     "can_save": True,
+    "pending": 0,
     "wanted": Wanted(),
     "rows": [],
     "hidden": 0,
