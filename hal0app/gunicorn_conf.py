@@ -90,6 +90,7 @@ def post_worker_init(worker: Any) -> None:
     """Start hal0's background services in the worker, and end them with it."""
     logging.basicConfig(level=log_level, format="%(levelname)s %(name)s: %(message)s")
     hal0 = worker.wsgi.extensions["hal0"]
+    hal0.desk.listens_by(_all)
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)
     gc.collect()

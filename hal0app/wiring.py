@@ -15,7 +15,7 @@ from flask import Flask
 from gevent import Greenlet
 from gevent.threadpool import ThreadPool
 
-from hal0app.adapters import clock, host, log_tail, paths
+from hal0app.adapters import clock, host, log_tail, own_process, paths
 from hal0app.adapters.gguf_files import GgufFiles
 from hal0app.adapters.hardware import HardwareFiles
 from hal0app.adapters.keys import admin_key, lemonade_key
@@ -68,6 +68,7 @@ from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
+from hal0app.services.restart import Restart
 from hal0app.services.room import Room
 from hal0app.services.routes import Routes
 from hal0app.services.sampling import Sampling
@@ -186,6 +187,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         heard=heard,
         own_log=own_log,
         starter=Starter(Systemd(), store, clock.now, url),
+        restart=Restart(own_process.end, desk, store, clock.now),
         lemonade_there=host.lemond_installed,
         give_back=lock.give_back,
         workers=[
@@ -193,10 +195,10 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
             witness,
             keeper,
             downloads,
-            stock,
-            lemond_config,
-            machine,
-            traffic,
+            stock.watch,
+            lemond_config.watch,
+            machine.watch,
+            traffic.watch,
             sampling,
             stats,
             upstream,

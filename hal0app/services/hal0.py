@@ -22,6 +22,7 @@ from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import States
 from hal0app.services.requests import Requests
+from hal0app.services.restart import Restart
 from hal0app.services.room import Room
 from hal0app.services.settings import SettingsDesk
 from hal0app.services.slots import Slots
@@ -67,6 +68,7 @@ class Hal0:
     heard: Heard  # Lemonade's log
     own_log: Heard
     starter: Starter
+    restart: Restart
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order
     kept: Kept = field(default_factory=Kept)  # of uploads under way

@@ -1,21 +1,29 @@
-"""Whether anybody looks at something that is only worth the work while somebody does."""
+"""Something that is only worth the work while somebody looks: read again and again, but only for as long."""
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 
 from hal0app.core.clock import Clock
+
+log = logging.getLogger(__name__)
 
 LASTING_S = 30.0
 
 
 class Interest:
-    """Asked for by readers, waited for by the worker that looks. An asking counts for `LASTING_S` seconds."""
+    """Shown by readers; `run`, in a thread of its own, carries out `look` meanwhile, every `period_s` seconds.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    A showing counts for `LASTING_S` seconds.
+    """
+
+    def __init__(self, clock: Clock, look: Callable[[], object], period_s: Callable[[], float]) -> None:
+        self._clock, self._look, self._period_s = clock, look, period_s
         self._asked_at = float("-inf")
         self._news = threading.Event()
+        self._stopping = False
 
     def show(self) -> None:
         """Somebody looks; cheap, so that it can be called for every reading."""
@@ -37,11 +45,20 @@ class Interest:
         """Whether somebody looked lately."""
         return self._clock().tick - self._asked_at <= LASTING_S
 
-    def wait(self, period_s: float) -> None:
-        """Until it is time for the next look: `period_s` while anybody is interested, else until somebody is."""
-        self._news.wait(period_s if self.there else None)
-        self._news.clear()
+    # -- the worker
+
+    def run(self) -> None:
+        """Look while anybody is interested, until stopped. A look that fails is told to the log."""
+        while not self._stopping:
+            if self.there:
+                try:
+                    self._look()
+                except Exception:
+                    log.exception("%s failed", getattr(self._look, "__qualname__", self._look))
+            self._news.wait(self._period_s() if self.there else None)
+            self._news.clear()
 
     def stop(self) -> None:
-        """End a wait."""
+        """End `run`."""
+        self._stopping = True
         self._news.set()

@@ -48,7 +48,7 @@ class Kept:
 
 
 class LemondConfig:
-    """`shown` waits for a first reading only; `run` reads. `wanted` is told what hal0 wants from now on."""
+    """`shown` waits for a first reading only; `watch` reads. `wanted` is told what hal0 wants from now on."""
 
     def __init__(
         self,
@@ -59,11 +59,10 @@ class LemondConfig:
         wanted: Callable[[Mapping[str, Any]], None] = lambda want: None,
     ) -> None:
         self._lemonade, self._desk, self._store, self._clock, self._wanted = lemonade, desk, store, clock, wanted
-        self._interest = Interest(clock)
+        self.watch = Interest(clock, self.look, lambda: PERIOD_S)
         self._reading = Reading()
         self._known = threading.Event()
         self._looked_at = float("-inf")
-        self._stopping = False
 
     def shown(self, wait_s: float = FIRST_S) -> Reading:
         """What was last read; asking for it keeps the readings going."""
@@ -79,21 +78,7 @@ class LemondConfig:
 
     def _ask(self) -> None:
         if self._clock().tick - self._looked_at > OLD_S:
-            self._interest.wake()
-
-    # -- the worker
-
-    def run(self) -> None:
-        """Read while anybody is interested, until stopped."""
-        while not self._stopping:
-            if self._interest.there:
-                self.look()
-            self._interest.wait(PERIOD_S)
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._stopping = True
-        self._interest.stop()
+            self.watch.wake()
 
     def look(self) -> None:
         """Read once."""

@@ -31,35 +31,22 @@ class Gauges:
 
 
 class Machine:
-    """`gauges` never waits; `run` looks. `held` tells what a resident takes."""
+    """`gauges` never waits; `watch` looks. `held` tells what a resident takes."""
 
     def __init__(self, source: HardwareSource, observer: Observer, held: Held, clock: Clock) -> None:
         self._source, self._observer, self._held = source, observer, held
-        self._interest = Interest(clock)
+        self.watch = Interest(clock, self.look, lambda: PERIOD_S)
         self._gauges: Gauges | None = None
-        self._stopping = False
         self._listeners: list[Callable[[], None]] = []
 
     def gauges(self) -> Gauges | None:
         """The last look, None before the first; asking for it keeps the looks going."""
-        self._interest.show()
+        self.watch.show()
         return self._gauges
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call `listener` (quick, no IO) after every look."""
         self._listeners.append(listener)
-
-    def run(self) -> None:
-        """Look while anybody is interested, until stopped."""
-        while not self._stopping:
-            if self._interest.there:
-                self.look()
-            self._interest.wait(PERIOD_S)
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._stopping = True
-        self._interest.stop()
 
     def look(self) -> Gauges:
         """Look once."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
+from msgspec import Struct, structs
 
 from hal0app import errors
 from hal0app.core.clock import Clock
@@ -18,6 +18,7 @@ from hal0app.errors import Hal0Error
 from hal0app.services.ports import SettingsFolder, States
 
 DEFAULT = "default"
+LISTENING = frozenset({"server.host", "server.port", "slot_ports.host", "slot_ports.range"})
 VARIABLES = {f"{section}.{key}": variable for variable, (section, key) in ENVIRONMENT.items()}
 
 
@@ -37,6 +38,11 @@ class Setting:
         """Whether it takes effect at the next start only."""
         return bool(self.value != self.running)
 
+    @property
+    def by_service(self) -> bool:
+        """Whether a restart of the worker is not enough: gunicorn's own process listens."""
+        return self.key in LISTENING
+
     def as_json(self) -> dict[str, Any]:
         """As `/api/settings` shows it."""
         return {
@@ -55,6 +61,11 @@ class SettingsDesk:
     def __init__(self, folder: SettingsFolder, running: Settings, store: States, clock: Clock) -> None:
         self._folder, self._running, self._store, self._clock = folder, running, store, clock
         self._writing = threading.Lock()
+
+    def listens_by(self, program: Settings) -> None:
+        """Where hal0 listens, as the program read it that started this process."""
+        server = structs.replace(self._running.server, host=program.server.host, port=program.server.port)
+        self._running = structs.replace(self._running, server=server, slot_ports=program.slot_ports)
 
     def all(self) -> list[Setting]:
         """Every setting, in the order of the schema. Raises `settings.invalid` when a file is broken."""
@@ -109,9 +120,9 @@ class SettingsDesk:
 def keys() -> list[str]:
     """Every key as `section.name`; of a section whose keys are a person's own, its name alone."""
     found: list[str] = []
-    for section in msgspec.structs.fields(Settings):
-        if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
-            found += (f"{section.name}.{one.name}" for one in msgspec.structs.fields(section.type))
+    for section in structs.fields(Settings):
+        if isinstance(section.type, type) and issubclass(section.type, Struct):
+            found += (f"{section.name}.{one.name}" for one in structs.fields(section.type))
         else:
             found.append(section.name)
     return found

@@ -63,7 +63,7 @@ class _Counted:
 
 
 class Stock:
-    """`shelves` never waits; `run` looks. A look that fails keeps what was known, with the reason."""
+    """`shelves` never waits; `watch` looks. A look that fails keeps what was known, with the reason."""
 
     def __init__(
         self,
@@ -78,15 +78,14 @@ class Stock:
         self._uses_at = float("-inf")
         self._shelves = Shelves()
         self._counted: dict[str, _Counted] = {}
-        self._interest = Interest(clock)
+        self.watch = Interest(clock, self.look, self._period)
         self._seldom_at = float("-inf")
         self._resident: frozenset[str] = frozenset()
-        self._stopping = False
         self._listeners: list[Callable[[], None]] = []
 
     def shelves(self) -> Shelves:
         """What was last seen; asking for it keeps the looks going."""
-        self._interest.show()
+        self.watch.show()
         return self._shelves
 
     def subscribe(self, listener: Callable[[], None]) -> None:
@@ -98,25 +97,16 @@ class Stock:
         resident = snapshot.residency.models()
         if resident != self._resident:
             self._resident = resident
-            self._interest.nudge()
+            self.watch.nudge()
 
     def changed(self) -> None:
         """Look now: somebody changed something."""
         self._seldom_at = float("-inf")
-        self._interest.wake()
+        self.watch.wake()
 
-    def run(self) -> None:
-        """Look while anybody is interested, until stopped."""
-        while not self._stopping:
-            if self._interest.there:
-                self.look()
-            running = any(one.download.running for one in self._shelves.downloads)
-            self._interest.wait(PERIOD_S if running else QUIET_PERIOD_S)
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._stopping = True
-        self._interest.stop()
+    def _period(self) -> float:
+        running = any(one.download.running for one in self._shelves.downloads)
+        return PERIOD_S if running else QUIET_PERIOD_S
 
     def look(self) -> None:
         """Ask lemond once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -11,42 +10,24 @@ from hal0app.core.request_record import Filters, RequestRecord
 from hal0app.core.throughput import WINDOW_S, Throughput, throughput
 from hal0app.services.interest import Interest
 
-log = logging.getLogger(__name__)
-
 PERIOD_S = 5.0
 MOST = 1000  # records a look; more in so short a time are not drawn
 Select = Callable[[Filters], list[RequestRecord]]
 
 
 class Traffic:
-    """`shown` never waits; `run` reads what is new. `select` gives records, newest first."""
+    """`shown` never waits; `watch` reads what is new. `select` gives records, newest first."""
 
     def __init__(self, select: Select, clock: Clock) -> None:
         self._select, self._clock = select, clock
-        self._interest = Interest(clock)
+        self.watch = Interest(clock, self.look, lambda: PERIOD_S)
         self._records: deque[RequestRecord] = deque(maxlen=5 * MOST)
         self._shown: Throughput | None = None
-        self._stopping = False
 
     def shown(self) -> Throughput | None:
         """The last look, None before the first; asking for it keeps the looks going."""
-        self._interest.show()
+        self.watch.show()
         return self._shown
-
-    def run(self) -> None:
-        """Look while anybody is interested, until stopped."""
-        while not self._stopping:
-            if self._interest.there:
-                try:
-                    self.look()
-                except Exception:
-                    log.exception("the records of requests could not be read")
-            self._interest.wait(PERIOD_S)
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._stopping = True
-        self._interest.stop()
 
     def look(self) -> Throughput:
         """Read what has come, forget what is too old."""

@@ -26,6 +26,7 @@ PLACES_PER_ADDRESS = 8
 QUEUE = 64  # frames that a page may lie behind before it is let go
 BEAT_S = 2.0
 END = None
+RESTARTING = sse.frame("now", "restarting")
 # The padding gets the first bytes through proxies that collect.
 OPENING = sse.comment(" " * 1024) + b"retry: 1000\n"
 
@@ -69,7 +70,7 @@ class Hub:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._next_beat = 0.0
-        self._closed = False
+        self._closed = self._restarting = False
 
     # -- for requests
 
@@ -111,6 +112,12 @@ class Hub:
         with self._lock:
             self._send(self._places, sse.frame(html))
 
+    def restarts(self) -> None:
+        """Tell every open page that hal0 is restarted, as somebody asked; none is told any more that it is live."""
+        with self._lock:
+            self._restarting = True
+            self._send(self._places, RESTARTING)
+
     # -- the thread
 
     def start(self) -> None:
@@ -149,7 +156,7 @@ class Hub:
         with self._lock:
             if self._places:
                 self._refresh()
-                if self._clock().tick >= self._next_beat:
+                if self._clock().tick >= self._next_beat and not self._restarting:
                     self._send(self._places, self._beat())
                     self._next_beat = self._clock().tick + BEAT_S
 

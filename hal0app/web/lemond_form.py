@@ -7,8 +7,10 @@ from typing import Any
 
 from hal0app.core.lemond_config import KEYS, NEVER, Key, at
 from hal0app.services.lemond_config import Kept, Reading
-from hal0app.web.settings_form import Input, read, text
+from hal0app.web import setting_input
+from hal0app.web.setting_input import Input, text
 
+PREFIX = "lemond."  # of the inputs' names
 # Key -> label and hint.
 WORDS = {
     "max_loaded_models": ("Models loaded at a time", "Of each type; -1 is without a limit."),
@@ -33,9 +35,9 @@ def _input(key: Key, reading: Reading, want: Mapping[str, Any]) -> Input:
     label, hint = WORDS[key.name]
     takes = f"A change counts {key.takes}." if key.takes else ""
     words = " ".join(filter(None, (hint, takes)))
-    kind = "told" if key.takes is NEVER else "pick" if key.options else _kind(value)
+    kind = "told" if key.takes is NEVER else "pick" if key.options else setting_input.kind(value)
     return Input(
-        f"lemond.{key.name}", label, words, kind, text(value), _source(key, reading, want), False, options=key.options
+        f"{PREFIX}{key.name}", label, words, kind, text(value), _source(key, reading, want), options=key.options
     )
 
 
@@ -49,23 +51,11 @@ def _source(key: Key, reading: Reading, want: Mapping[str, Any]) -> str:
     return "set in Lemonade"
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "check"
-    return "number" if isinstance(value, int | float) else "text"
-
-
 def changed(reading: Reading, form: Mapping[str, str]) -> dict[str, Any]:
     """What the form changes, by dotted key."""
-    found: dict[str, Any] = {}
-    for field in inputs(reading, {}):
-        if field.kind == "told":
-            continue
-        name = field.key.removeprefix("lemond.")
-        value = read(field, form.get(field.key, "").strip())
-        if value != at(reading.values, name):
-            found[name] = value
-    return found
+    known = {f"{PREFIX}{key.name}": at(reading.values, key.name) for key in KEYS}
+    found = setting_input.changed(inputs(reading, {}), known, form)
+    return {key.removeprefix(PREFIX): value for key, value in found.items()}
 
 
 def told(kept: list[Kept]) -> str:

@@ -9,7 +9,8 @@ from hal0app import errors
 from hal0app.errors import Hal0Error
 from hal0app.services.models import ModelView
 from hal0app.web.blueprint import YOU, asking, begun, bp, page
-from hal0app.web.shelf import ORDERS, WHERE, Wanted, fitting, model_rows
+from hal0app.web.model_filter import ORDERS, WHERE, Wanted
+from hal0app.web.model_row import fitting, model_rows
 from hal0app.web.site import site
 
 BACK = "/models"

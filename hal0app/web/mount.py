@@ -21,6 +21,7 @@ from hal0app.web import (
     model_pages,
     pages,
     regions,
+    restart_pages,
     settings_pages,
     slot_acts,
     slot_pages,
@@ -36,6 +37,7 @@ PAGES = (
     pages,
     chat_pages,
     settings_pages,
+    restart_pages,
     journal_pages,
     model_pages,
     slot_acts,
@@ -65,5 +67,6 @@ def init_app(app: Flask, hal0: Hal0, line: Line, rights: Rights) -> None:
     hal0.observer.subscribe(hub.wake)
     hal0.stock.subscribe(hub.wake)
     hal0.machine.subscribe(hub.wake)
+    hal0.restart.subscribe(hub.restarts)
     hal0.on_start.append(hub.start)
     hal0.on_drain.append(hub.close)

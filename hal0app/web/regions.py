@@ -19,12 +19,14 @@ from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
 from hal0app.services.slots import SlotView
 from hal0app.services.stock import Shelves
+from hal0app.web.backend_row import BackendRow, backend_rows
 from hal0app.web.bench import Bench, benches
 from hal0app.web.cards import Card, Summary, cards, summary
+from hal0app.web.download_row import DownloadRow, download_row
 from hal0app.web.lemonade_line import lemonade_line
 from hal0app.web.log import LogLine, heard_line, log_line
+from hal0app.web.model_row import model_rows
 from hal0app.web.overview import Fact, Memory, Overview, Traffic, hardware_facts, memory_shown, overview, traffic
-from hal0app.web.shelf import BackendRow, DownloadRow, backend_rows, download_row, model_rows
 
 EMBEDDED_ENGINE = "hal0-embedded"
 FOOTER_LINES = 8

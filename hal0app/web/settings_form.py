@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hal0app.services.settings import DEFAULT, Setting
+from hal0app.web import setting_input
+from hal0app.web.setting_input import Input, text
 
 # Section -> its heading and what it is about. One without a row has its own name.
 SECTIONS = {
@@ -56,26 +58,6 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Input:
-    """One setting in a form. `kind`: text | number | list | check | pick (of `options`) | told (not changed here)."""
-
-    key: str
-    label: str
-    hint: str
-    kind: str
-    text: str
-    source: str
-    fixed: bool
-    pending: str = ""  # what the running process still has
-    options: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The id of its element."""
-        return self.key.replace(".", "-")
-
-
-@dataclass(frozen=True)
 class Part:
     """One section with its inputs."""
 
@@ -100,54 +82,22 @@ def _input(one: Setting) -> Input:
     label, hint = WORDS.get(one.key, (one.key.partition(".")[2], ""))
     source = "default of hal0" if one.source == DEFAULT else f"set in {one.source}"
     source = f"from {one.source}, cannot be changed here" if one.fixed else source
-    kind = _kind(one.default)
+    kind = setting_input.kind(one.default)
     return Input(
-        one.key, label, hint, kind, text(one.value), source, one.fixed, text(one.running) if one.pending else ""
+        one.key,
+        label,
+        hint,
+        kind,
+        text(one.value),
+        source,
+        one.fixed,
+        text(one.running) if one.pending else "",
+        by_service=one.by_service,
     )
-
-
-def _kind(default: Any) -> str:
-    if isinstance(default, bool):
-        return "check"
-    if isinstance(default, int | float):
-        return "number"
-    return "list" if isinstance(default, list) else "told" if isinstance(default, dict) else "text"
-
-
-def text(value: Any) -> str:
-    """A value as its input shows it."""
-    if isinstance(value, bool):
-        return "on" if value else ""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} = {one}" for key, one in value.items())
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def changed(part: Part, settings: Sequence[Setting], form: Mapping[str, str]) -> dict[str, Any]:
     """What a section's form changes, as the service takes it; what was emptied is taken out."""
-    known = {one.key: one for one in settings}
-    found: dict[str, Any] = {}
-    for field in part.inputs:
-        if field.kind == "told" or field.fixed:
-            continue
-        value = read(field, form.get(field.key, "").strip())
-        if value != known[field.key].value:
-            found[field.key.partition(".")[2]] = None if value == "" else value
-    return {part.name: found} if found else {}
-
-
-def read(field: Input, written: str) -> Any:
-    """The value; a number that is none stays text, and the schema says what is wrong with it."""
-    if field.kind == "check":
-        return written == "on"
-    if field.kind == "list":
-        return [word.strip() for word in written.split(",") if word.strip()]
-    if field.kind == "number":
-        for kind in (int, float):
-            try:
-                return kind(written)
-            except ValueError:
-                continue
-    return written
+    found = setting_input.changed(part.inputs, {one.key: one.value for one in settings}, form)
+    named = {key.partition(".")[2]: None if value == "" else value for key, value in found.items()}
+    return {part.name: named} if named else {}

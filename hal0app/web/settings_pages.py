@@ -11,11 +11,15 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hal0app.errors import Hal0Error
 from hal0app.services.lemond_config import WANT
-from hal0app.web import lemond_form, settings_form
+from hal0app.web import lemond_form, setting_input, settings_form
 from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
 from hal0app.web.site import site
 
-SAID = {"saved": "Saved. It takes effect when hal0 restarts.", "lemond": "Saved, and read back from Lemonade."}
+SAID = {
+    "saved": "Saved. It takes effect when hal0 restarts.",
+    "lemond": "Saved, and read back from Lemonade.",
+    "restarted": "hal0 was restarted.",
+}
 REFUSED_FORM = 422
 YEAR_S = 365 * 86_400
 
@@ -31,7 +35,7 @@ def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = N
     return page(
         "settings", problem, status, said, parts=settings_form.parts(settings), wrong=wrong, written=written or {},
         about=_about(), findings=site().hal0.store.findings(), reading=reading, can_save=_answers(),
-        lemond=lemond_form.inputs(reading, want),
+        lemond=lemond_form.inputs(reading, want), pending=sum(one.pending for one in settings),
     )  # fmt: skip
 
 
@@ -68,7 +72,9 @@ def save_lemond() -> AnyResponse:
     try:
         kept = config.change(changes, YOU)
     except Hal0Error as problem:
-        return _page(problem.message, f"lemond.{problem.param}" if problem.param else "", written, REFUSED_FORM)
+        return _page(
+            problem.message, f"{lemond_form.PREFIX}{problem.param}" if problem.param else "", written, REFUSED_FORM
+        )
     if kept:
         return _page(f"Saved, but: {lemond_form.told(kept)}")
     return redirect("/settings?said=lemond", 303)
@@ -90,7 +96,7 @@ def save_settings(section: str) -> AnyResponse:
     kept = [after[f"{section}.{name}"] for name, value in changes[section].items() if value is not None]
     overruled = [one for one in kept if one.value != changes[section][one.key.partition(".")[2]]]
     if overruled:
-        told = " ".join(f"{one.key} stays {settings_form.text(one.value)}: {one.source} wins." for one in overruled)
+        told = " ".join(f"{one.key} stays {setting_input.text(one.value)}: {one.source} wins." for one in overruled)
         return _page(f"Saved, but {told}")
     return redirect("/settings?said=saved", 303)
 

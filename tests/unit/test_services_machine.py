@@ -55,12 +55,12 @@ def test_it_looks_only_while_somebody_does() -> None:
     it, files = machine()
     heard: list[int] = []
     it.subscribe(lambda: heard.append(1))
-    worker = threading.Thread(target=it.run, daemon=True)
+    worker = threading.Thread(target=it.watch.run, daemon=True)
     worker.start()
     assert (it.gauges(), files.looks) in {(None, 0), (None, 1)}
     eventually(lambda: it.gauges(), "it looked")
     assert heard
-    it.stop()
+    it.watch.stop()
     worker.join(10)
     assert not worker.is_alive()
 

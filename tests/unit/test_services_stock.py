@@ -107,24 +107,24 @@ def test_listeners_hear_only_of_changes() -> None:
 
 def test_nobody_is_asked_while_nobody_is_interested() -> None:
     it, downloads, _, _ = stock()
-    worker = threading.Thread(target=it.run, daemon=True)
+    worker = threading.Thread(target=it.watch.run, daemon=True)
     worker.start()
     assert downloads.looks == 0
     it.shelves()
     eventually(lambda: downloads.looks, "it looked")
-    it.stop()
+    it.watch.stop()
     worker.join(10)
     assert not worker.is_alive()
 
 
 def test_another_residency_is_looked_at_at_once() -> None:
     it, downloads, _, clock = stock()
-    worker = threading.Thread(target=it.run, daemon=True)
+    worker = threading.Thread(target=it.watch.run, daemon=True)
     worker.start()
     it.shelves()
     eventually(lambda: downloads.looks, "it looked")
     looks = downloads.looks
     it.observed(Snapshot(residency=seen(clock().tick, "m")))
     eventually(lambda: downloads.looks > looks, "it looked again", within=4.0)
-    it.stop()
+    it.watch.stop()
     worker.join(10)

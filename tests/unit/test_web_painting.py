@@ -26,9 +26,9 @@ from hal0app.web.access import Access
 from hal0app.web.events import _counted, _Stream
 from hal0app.web.hub import PLACES, PLACES_PER_ADDRESS, QUEUE, Hub
 from hal0app.web.log import SINCE, Filters
+from hal0app.web.model_filter import Wanted
 from hal0app.web.painting import APPEND, TEMPLATES, Painter, iso, patches
 from hal0app.web.regions import ASKING, SHELL, VIEWS, Sight, regions_of
-from hal0app.web.shelf import Wanted
 
 # A policy without 'unsafe-inline' or 'unsafe-eval' blocks these, and `|safe` would let a model's name be markup.
 FORBIDDEN = re.compile(r"\sstyle\s*=|\son[a-z]+\s*=|hx-on|js:|<style|<script(?![^>]*\ssrc=)|\|\s*safe|autoescape", re.I)
@@ -69,6 +69,7 @@ PAGE_FACTS: dict[str, object] = {
     "lemond": (),
     "reading": Reading(),
     "can_save": True,
+    "pending": 0,
     "wanted": Wanted(),
     "rows": [],
     "hidden": 0,

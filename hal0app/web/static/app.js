@@ -1,7 +1,7 @@
 /* What htmx does not do: say how fresh the page is, notice a stream that went silent, local time, messages that go. */
 (() => {
   "use strict";
-  const STALE_MS = 6000, GIVE_UP_MS = 12000, TOAST_MS = 6000;
+  const STALE_MS = 6000, GIVE_UP_MS = 12000, TOAST_MS = 6000, RESTART_MS = 60000;
   const live = document.getElementById("live");
   const link = document.getElementById("link");
   let beatAt = performance.now();
@@ -9,20 +9,25 @@
   let heard = true; // something came on the present connection
   let connection = null;
   let paused = false;
+  let restart = null; // when somebody asked hal0 for one
   let ahead = 0; // this browser's clock against the server's, ms
 
   // -- how fresh the page is
 
+  const LOST = ["stale", "reconnecting", "restarting"];
+
   function show(state) {
     if (paused && state !== "paused") return;
+    if (restart !== null && performance.now() - restart < RESTART_MS && LOST.includes(state)) state = "restarting";
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    const asOf = ["stale", "reconnecting", "paused"].includes(state) ? ` (as of ${clock(beatClock)})` : "";
+    const asOf = state === "paused" || LOST.includes(state) ? ` (as of ${clock(beatClock)})` : "";
     link.textContent = link.dataset[state] + asOf;
     document.documentElement.toggleAttribute("data-stale", asOf !== "");
   }
 
   function fresh(state) {
+    restart = null;
     beatAt = performance.now();
     beatClock = new Date();
     show(state);
@@ -34,6 +39,10 @@
     const { boot, t } = JSON.parse(event.detail.data);
     ahead = Date.now() - t;
     if (boot !== document.body.dataset.boot) location.reload();
+  });
+  live.addEventListener("restarting", () => {
+    restart = performance.now();
+    show("restarting");
   });
   live.addEventListener("polling", () => fresh("polling"));
   live.addEventListener("signin", () => location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`));
@@ -96,6 +105,13 @@
       if (time.textContent !== text) time.textContent = text;
     }
   }, 1000);
+
+  // what was just done is said once, not again by a reload or the back button
+  const here = new URL(location);
+  if (here.searchParams.has("said")) {
+    for (const name of ["said", "slot"]) here.searchParams.delete(name);
+    history.replaceState(history.state, "", here);
+  }
 
   const title = document.title;
   const icon = document.getElementById("icon");

@@ -14,7 +14,10 @@ from hal0app.core.residency import Resident
 from hal0app.core.slot_type import SlotType
 from hal0app.services.models import ModelView
 from hal0app.services.stock import Shelves, Underway
-from hal0app.web.shelf import Wanted, backend_rows, download_row, fitting, model_rows, quant
+from hal0app.web.backend_row import backend_rows
+from hal0app.web.download_row import download_row
+from hal0app.web.model_filter import Wanted
+from hal0app.web.model_row import fitting, model_rows, quant
 
 GB = 1000**3
 SHELVES = Shelves(
