@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ from hal0app.services.keeper import Keeper
 from hal0app.services.leases import Leases
 from hal0app.services.lemond_config import LemondConfig
 from hal0app.services.machine import Machine
-from hal0app.services.metering import Metering, gauges
+from hal0app.services.metering import Metering, gauges, scraped
 from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Recipes
@@ -145,7 +146,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     downloads = Downloads(lemonade, catalogue, store, clock.now)
     history = RequestTable(where.database, settings.retention.requests, off_the_hub())
     meters = Meters(lambda: gauges(observer, requests, slots.all, clock.now, alive))
-    requests = Requests(history, meters, clock.now, clock.tick)
+    requests = Requests(history, meters, clock.now, clock.tick, pause=lambda: time.sleep(0))
     stats = Stats(history, clock.now, requests.flush)
     sampling = Sampling(observer, MemoryFiles(), LlamaGauges(), clock.now)
     Metering(observer, meters)
@@ -177,7 +178,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         requests=requests,
         room=Room(max(settings.server.max_held_mb, settings.server.max_body_mb) << 20),
         stats=stats,
-        metrics=meters.text,
+        metrics=lambda accept: scraped(requests, meters, accept),
         backends=backends,
         stock=stock,
         machine=machine,

@@ -39,6 +39,7 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition(threading.Lock())
+        self._watching = 0  # who waits for a change: mostly nobody, and telling nobody is not free
         self._stirred = 0
         self._lines: dict[str, Line] = {}
 
@@ -109,7 +110,7 @@ class Leases:
             if hand_over:
                 line.measure(tick - lease.begun)
                 self._fill(line, tick)
-            self._changed.notify_all()
+            self._tell()
 
     def _fill(self, line: Line, tick: float) -> None:
         while (ticket := line.next()) is not None:
@@ -137,7 +138,7 @@ class Leases:
             line = self._line(ticket.model)
             if line.queue.remove(ticket, ticket.caller):
                 line.owed = min(line.owed, len(line.queue))
-            self._changed.notify_all()
+            self._tell()
             lease = ticket.lease
         if lease is not None:
             lease.release()
@@ -175,7 +176,7 @@ class Leases:
             line.use(resident, terms.places, tick)
             line.arrive(tick)
             self._fill(line, tick)
-            self._changed.notify_all()
+            self._tell()
 
     def refuse(self, model: str, error: errors.Hal0Error) -> None:
         """Open the model and fail all its tickets."""
@@ -184,7 +185,7 @@ class Leases:
             line.closed, line.owed = False, 0
             while line.queue:
                 line.queue.take().fail(error)
-            self._changed.notify_all()
+            self._tell()
 
     def close(self, model: str) -> None:
         """No new leases on `model` until `open`, `left`, `grant` or `refuse`."""
@@ -243,7 +244,7 @@ class Leases:
                     left = deadline - self._clock().tick
                     if left <= 0:
                         return False
-                    self._changed.wait(left)
+                    self._watch(left)
                 if line.in_flight == 0:
                     return True
 
@@ -251,7 +252,7 @@ class Leases:
         """Let all who wait for a drain ask again whether they still should."""
         with self._changed:
             self._stirred += 1
-            self._changed.notify_all()
+            self._tell()
 
     def holds_off(self, model: str, rival: str, patience_s: float) -> bool:
         """Whether `model` must not leave for `rival` yet.
@@ -268,7 +269,18 @@ class Leases:
     def changes(self, within_s: float) -> None:
         """Wait until a lease is given back, a ticket withdrawn or somebody stirs, at most so long."""
         with self._changed:
+            self._watch(within_s)
+
+    def _watch(self, within_s: float) -> None:
+        self._watching += 1
+        try:
             self._changed.wait(within_s)
+        finally:
+            self._watching -= 1
+
+    def _tell(self) -> None:
+        if self._watching:
+            self._changed.notify_all()
 
     # -- counts
 

@@ -95,7 +95,7 @@ class Line:
 
     def next(self) -> Ticket | None:
         """The ticket that has a place now, taken out of the queue with those that have failed meanwhile."""
-        while self.serving and self.free > 0 and self.queue:
+        while self.queue and self.serving and self.free > 0:
             self.owed = max(0, min(self.owed, len(self.queue)) - 1)
             ticket = self.queue.take()
             if ticket.error is None:

@@ -8,7 +8,7 @@ from hal0app.core.clock import Clock
 from hal0app.core.gauges import Gauges, SlotGauge
 from hal0app.core.operation import Kind, Operation, Status
 from hal0app.services.observer import Observer, Snapshot
-from hal0app.services.ports import ResidencyMeters
+from hal0app.services.ports import Exposition, ResidencyMeters
 from hal0app.services.requests import Requests
 from hal0app.services.slots import SlotView
 
@@ -60,3 +60,9 @@ def gauges(
         greenlets=greenlets(),
         slots=tuple(SlotGauge(one.slot.name, one.state, one.in_flight, one.queued, one.vitals) for one in slots()),
     )
+
+
+def scraped(requests: Requests, meters: Exposition, accept: str) -> tuple[bytes, str]:
+    """Prometheus' text and its type, with every request that has ended until now."""
+    requests.count()
+    return meters.text(accept)

@@ -250,6 +250,12 @@ class ResidencyMeters(Protocol):
     def evicted(self, slot: str, reason: str) -> None: ...
 
 
+class Exposition(Protocol):
+    """What was counted, as text for who scrapes it, and its type; `accept` is an Accept header."""
+
+    def text(self, accept: str) -> tuple[bytes, str]: ...
+
+
 class KvGauge(Protocol):
     """Asks the llama.cpp server at a base URL for the use of its KV cache; None: it does not tell."""
 

@@ -1,7 +1,8 @@
 """What hal0 knows of its requests: one record each, kept by a worker in the background, and what they come to.
 
-Nothing here blocks a request: beginning and ending one touch memory only, also from a callback of the hub. What the
-table cannot take in time is lost, oldest first, and counted.
+Nothing here blocks a request: beginning and ending one touch memory only, also from a callback of the hub. What is
+known of one that ended is made into its record later, with others, or when somebody asks: on the way of a request it
+would keep the next one waiting. What the table cannot take in time is lost, oldest first, and counted.
 """
 
 from __future__ import annotations
@@ -34,19 +35,42 @@ BATCH = 200
 MOST_PENDING = 5000
 LINGER_S = 3.0  # after `stop`: as long as requests under way may take to finish
 LINGER_PERIOD_S = 0.1
+AT_ONCE = 25  # records that are made before others have a turn: half a millisecond
+ID_BYTES, IDS = 12, 64  # drawn together, for drawing them is a call of the kernel
+NOWHERE = Trip(route="", path="")
+
+_ids: list[str] = []
 
 
 def new_id() -> str:
     """An id for a request that came without one."""
-    return f"req-{os.urandom(12).hex()}"
+    try:
+        return _ids.pop()
+    except IndexError:
+        drawn = os.urandom(ID_BYTES * (IDS + 1)).hex()
+        one, *others = ("req-" + drawn[at : at + 2 * ID_BYTES] for at in range(0, len(drawn), 2 * ID_BYTES))
+        _ids.extend(others)
+        return one
 
 
 class Requests:
-    """Begins requests, and keeps the records of those that ended. `meters` are told of each."""
+    """Begins requests, and keeps the records of those that ended. `meters` are told of each.
 
-    def __init__(self, table: RequestHistory, meters: RequestMeters, clock: Clock, tick: Callable[[], float]) -> None:
-        self._table, self._meters, self._clock, self._tick = table, meters, clock, tick
-        self._pending: deque[RequestRecord] = deque()
+    `pause` lets others go on while many records are made.
+    """
+
+    def __init__(
+        self,
+        table: RequestHistory,
+        meters: RequestMeters,
+        clock: Clock,
+        tick: Callable[[], float],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._table, self._meters, self._clock, self._tick, self._pause = table, meters, clock, tick, pause
+        self._pending: deque[Request] = deque()  # ended, not written
+        self._uncounted: deque[Request] = deque()  # the latest of these, of which the meters do not know yet
+        self._counting = threading.Lock()
         self._flushing = threading.Lock()
         self._news = threading.Event()
         self._stopped_at: float | None = None
@@ -62,19 +86,38 @@ class Requests:
         self.open += 1
         return Request(self, endpoint, client, agent, id_ or new_id(), self._clock(), self._tick)
 
-    def keep(self, record: RequestRecord, figures: Figures, size: int) -> None:
-        """Take the record of a request that has ended; `size` bytes of its answer were relayed. Never raises."""
+    def keep(self, request: Request) -> None:
+        """Take a request that has ended. Never raises."""
         self.open -= 1
+        pending = self._pending
+        if len(pending) >= MOST_PENDING:
+            pending.popleft()
+            self.lost += 1
+        pending.append(request)
+        self._uncounted.append(request)
+        if len(self._uncounted) > 2 * BATCH:  # the worker is busy with the disk
+            self._count_one()
+        if len(pending) == BATCH or self._stopped_at is not None:
+            self._news.set()
+
+    def count(self) -> None:
+        """Let the meters know of every request that has ended until now."""
+        with self._counting:
+            for number in range(len(self._uncounted)):  # not those that come meanwhile, or it would never end
+                if number and number % AT_ONCE == 0:
+                    self._pause()
+                self._count_one()
+
+    def _count_one(self) -> None:
+        try:
+            request = self._uncounted.popleft()
+        except IndexError:
+            return
+        record = request.record
         if record.slot and record.ttft_ms is not None:
             self._last_ttft[record.slot] = record.ttft_ms
-        if len(self._pending) >= MOST_PENDING:
-            self._pending.popleft()
-            self.lost += 1
-        self._pending.append(record)
-        if len(self._pending) == BATCH or self._stopped_at is not None:
-            self._news.set()
         try:
-            self._meters.ended(record, figures, size)
+            self._meters.ended(record, request.figures, request.size)
         except Exception:
             log.exception("the figures of a request could not be counted")
 
@@ -85,6 +128,7 @@ class Requests:
 
     def last_ttft(self, slot: str) -> int | None:
         """The last time to the first token that the slot's requests told, in milliseconds."""
+        self.count()
         return self._last_ttft.get(slot)
 
     def select(self, filters: Filters) -> list[RequestRecord]:
@@ -116,16 +160,17 @@ class Requests:
 
     def flush(self) -> None:
         """Write what is pending now. What cannot be written stays for the next time."""
+        self.count()
         with self._flushing:
             for _ in range(MOST_PENDING // BATCH + 1):
                 batch = [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
                 if not batch or not self._written(batch):
                     return
 
-    def _written(self, batch: list[RequestRecord]) -> bool:
+    def _written(self, batch: list[Request]) -> bool:
         """Whether the next batch may be tried."""
         try:
-            done = self._table.append(batch)
+            done = self._table.append([one.record for one in batch])
         except Exception:
             log.exception("%d request records are lost", len(batch))
             self.lost += len(batch)
@@ -139,14 +184,22 @@ class Requests:
             )
         return done
 
-    def _put_back(self, batch: list[RequestRecord]) -> None:
+    def _put_back(self, batch: list[Request]) -> None:
         room = max(0, MOST_PENDING - len(self._pending))
         self.lost += max(0, len(batch) - room)
         self._pending.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
 
 
 class Request:
-    """One request from its acceptance to its end, which is told once: by `refused` or by `ended`; more is ignored."""
+    """One request from its acceptance to its end, which is told once: by `refused` or by `ended`; more is ignored.
+
+    `begun`: an answer of an upstream has begun, so that its relay will tell the end; `size` bytes of it were relayed.
+    """
+
+    __slots__ = (
+        *("_accepted", "_agent", "_client", "_code", "_endpoint", "_figures", "_outcome", "_record", "_requests"),
+        *("_status", "_tap", "_tick", "_took_s", "_trip", "begun", "id", "size"),
+    )
 
     def __init__(
         self,
@@ -161,14 +214,19 @@ class Request:
         self.id = id_
         self._requests, self._accepted, self._tick = requests, accepted, tick
         self._endpoint, self._client, self._agent = endpoint, client, agent
-        self._status = 0
-        self._trip = Trip(route="", path="")
+        self._status = self.size = 0
+        self._trip = NOWHERE
         self._tap: Tap | None = None
-        self._over = False
+        self._figures = NOTHING_PASSED
+        self.begun = False
+        self._outcome = ""  # none until it is over
+        self._code: str | None = None
+        self._took_s = 0.0
+        self._record: RequestRecord | None = None
 
     def asks_for(self, model: str, slot: str = "") -> None:
         """What it names, for the case that nothing serves it."""
-        self._trip = Trip(slot=slot, model=model, route="", path="")
+        self._trip = Trip(slot, model, "", "")
 
     def goes(self, trip: Trip) -> None:
         """Where it goes, as far as that is known."""
@@ -181,7 +239,7 @@ class Request:
 
     def answered(self, status: int, streams: bool, trip: Trip) -> Tap:
         """An answer has begun; the tap that its body is to pass."""
-        self._status, self._trip = status, trip
+        self._status, self._trip, self.begun = status, trip, True
         self._tap = Tap(self._tick, streams)
         return self._tap
 
@@ -190,42 +248,52 @@ class Request:
         answer.tap = self.answered(answer.status, answer.streams, answer.trip).see
         answer.on_end = self.ended
 
-    @property
-    def figures(self) -> Figures:
-        """What is known of the answer so far."""
-        return self._tap.figures() if self._tap is not None else NOTHING_PASSED
-
-    @property
-    def begun(self) -> bool:
-        """Whether an answer of an upstream has begun, so that its relay will tell the end."""
-        return self._tap is not None
-
     def refused(self, status: int, code: str | None) -> None:
         """hal0 gave an answer of its own."""
-        self._end(Ending.CLIENT_GONE if code == "client.gone" else REFUSED, NOTHING_PASSED, 0, status, code)
+        if not self._outcome:
+            self._tap, self._status, self._code, self.begun = None, status, code, False
+            self._end(Ending.CLIENT_GONE if code == "client.gone" else REFUSED)
 
     def ended(self, outcome: str, size: int) -> None:
         """The relay of the answer has ended; `outcome` is its word for how. Never raises."""
+        if not self._outcome:
+            self.size = size
+            self._end(outcome)
+
+    def _end(self, outcome: str) -> None:
+        self._outcome, self._took_s = outcome, self._tick() - self._accepted.tick
+        self._requests.keep(self)
+
+    # -- once it is over
+
+    @property
+    def figures(self) -> Figures:
+        """What is known of the answer so far."""
+        if self._tap is None:
+            return self._figures
         try:
-            figures = self.figures
+            return self._tap.figures()
         except Exception:
             log.exception("the figures of an answer could not be read")
-            figures = NOTHING_PASSED
-        told = figures.error or (f"http.{self._status}" if self._status >= 400 else None)
-        self._end(str(outcome), figures, size, self._status, CODES_OF_ENDS.get(str(outcome)) or told)
+            return NOTHING_PASSED
 
-    def _end(self, outcome: str, figures: Figures, size: int, status: int, code: str | None) -> None:
-        if self._over:
-            return
-        self._over = True
-        trip = self._trip
-        record = RequestRecord(
-            ts=self._accepted.wall,
+    @property
+    def record(self) -> RequestRecord:
+        """What is kept of it."""
+        if self._record is None:
+            self._figures, self._tap = self.figures, None
+            self._record = self._recorded(self._figures)
+        return self._record
+
+    def _recorded(self, figures: Figures) -> RequestRecord:
+        trip, accepted = self._trip, self._accepted
+        return RequestRecord(
+            ts=accepted.wall,
             id=self.id,
             endpoint=self._endpoint,
-            status=status,
-            outcome=outcome,
-            total_ms=_ms(self._tick() - self._accepted.tick),
+            status=self._status,
+            outcome=str(self._outcome),
+            total_ms=_ms(self._took_s),
             client=self._client,
             agent=cut(self._agent, LONGEST_ID),
             slot=trip.slot or None,
@@ -234,15 +302,20 @@ class Request:
             path=trip.path or None,
             queue_ms=trip.queue_ms if trip.route else None,
             load_ms=trip.load_ms if trip.route else None,
-            ttft_ms=None if figures.first is None else _ms(figures.first - self._accepted.tick),
+            ttft_ms=None if figures.first is None else _ms(figures.first - accepted.tick),
             tokens_in=figures.tokens_in,
             tokens_out=figures.tokens_out,
             estimated=figures.estimated,
             tokens_per_s=None if figures.tokens_per_s is None else round(figures.tokens_per_s, 2),
-            error_code=code,
+            error_code=self._why(figures),
             replayed=trip.replayed,
         )
-        self._requests.keep(record, figures, size)
+
+    def _why(self, figures: Figures) -> str | None:
+        if not self.begun:
+            return self._code
+        told = figures.error or (f"http.{self._status}" if self._status >= 400 else None)
+        return CODES_OF_ENDS.get(self._outcome) or told
 
 
 def _ms(seconds: float) -> int:

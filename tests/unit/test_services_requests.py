@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hal0app.adapters.meters import Meters
 from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.request_record import Filters, RequestRecord, Summary
 from hal0app.core.slot import Record
@@ -16,9 +17,9 @@ from hal0app.core.tap import Figures
 from hal0app.core.upstream import Broken, Silent
 from hal0app.core.vitals import KvUsage, Vitals
 from hal0app.services.answer import Answer, Trip
-from hal0app.services.metering import Metering, gauges
+from hal0app.services.metering import Metering, gauges, scraped
 from hal0app.services.observer import Snapshot
-from hal0app.services.requests import BATCH, MOST_PENDING, Request, Requests
+from hal0app.services.requests import AT_ONCE, BATCH, MOST_PENDING, Request, Requests
 from hal0app.services.sampling import KEEP_S, Sampling
 from hal0app.services.stats import SHARE, Stats
 from hal0app.services.vitals import Checkup
@@ -255,6 +256,48 @@ def test_meters_that_fail_cost_no_record() -> None:
     desk.heard.ended = None  # type: ignore[method-assign, assignment]
     desk.refuse()
     assert desk.kept().status == 503
+
+
+def test_a_request_is_counted_with_others_or_when_somebody_asks() -> None:
+    desk = Desk()
+    desk.refuse(3)
+    assert (desk.heard.told, desk.requests.open, desk.requests.pending) == ([], 0, 3)
+    desk.requests.count()
+    desk.requests.count()
+    assert desk.heard.told == [("ended", 503, 0, 0)] * 3
+
+
+def test_while_nobody_counts_the_requests_do_it() -> None:
+    desk = Desk()
+    desk.refuse(2 * BATCH + 7)
+    assert len(desk.heard.told) == 7
+
+
+def test_counting_lets_others_go_on_and_ends_though_requests_go_on_ending() -> None:
+    desk = Desk()
+    desk.refuse(2 * AT_ONCE + 1)
+    desk.requests._pause = desk.refuse
+    desk.requests.count()
+    assert (len(desk.heard.told), desk.requests.pending) == (2 * AT_ONCE + 1, 2 * AT_ONCE + 3)
+
+
+def test_what_is_told_of_a_request_stays_after_its_record_was_made() -> None:
+    desk = Desk()
+    request = desk.begin()
+    request.answered(200, True, TRIP)(CONTENT + USAGE)
+    request.ended("complete", 5)
+    before = request.figures
+    desk.requests.count()
+    assert (request.figures, request.begun, before.tokens_out) == (before, True, 2)
+
+
+def test_prometheus_is_told_of_the_requests_that_ended_just_now() -> None:
+    desk = Desk()
+    meters = Meters()
+    desk.requests._meters = meters
+    desk.refuse(2)
+    text, _ = scraped(desk.requests, meters, "")
+    assert b'hal0_requests_total{endpoint="chat/completions",slot="",status="503"} 2.0' in text
 
 
 def test_a_list_of_requests_has_those_that_ended_just_now() -> None:
