@@ -98,8 +98,11 @@ def _running(view: SlotView) -> str:
     return f"; letting {_requests(view.in_flight)} finish" if view.in_flight else ""
 
 
+WAS = {State.STARTING: "was loading", State.WARMING: "was loading", State.UNLOADING: "was unloading"}
+
+
 def _unknown(view: SlotView) -> str:
-    return "was ready"
+    return WAS.get(view.state, "was ready")
 
 
 def _waiting(view: SlotView) -> str:
@@ -237,7 +240,7 @@ DRIFT = Face("Drift", Shape.DIAMOND, Tone.BUSY, MIDDLE, (RELOAD, KEEP), sentence
 PAUSED = Face("Paused", Shape.CAUTION, Tone.WARN, MIDDLE, (TRY_NOW, DETAILS), sentence=_paused, tail=UNTIL_TRIED)
 CASES: tuple[Case, ...] = (
     Case(WAITING, lambda view, answers: bool(view.waits_for.model) and _is_wanted(view)),
-    Case(UNKNOWN, lambda view, answers: not answers and view.state in NEEDS_EVIDENCE),
+    Case(UNKNOWN, lambda view, answers: not answers and _is_unproven(view)),
     Case(DRIFT, lambda view, answers: bool(view.differences) and view.state in NEEDS_EVIDENCE),
     Case(PAUSED, lambda view, answers: _is_paused(view)),
 )
@@ -246,6 +249,11 @@ CASES: tuple[Case, ...] = (
 def _is_wanted(view: SlotView) -> bool:
     """Whether the load of its model concerns it: another slot may have the same model."""
     return view.config is not None and view.config.enabled and view.state not in UP
+
+
+def _is_unproven(view: SlotView) -> bool:
+    """Whether only Lemonade can say that it is so: it holds a model, or how a load ended that hal0 has at its end."""
+    return view.state in NEEDS_EVIDENCE or (view.state in WAS and view.operation is None)
 
 
 def _is_paused(view: SlotView) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,6 +114,21 @@ def test_durations_are_in_words(milliseconds: int, words: str) -> None:
 def test_ready_is_not_claimed_while_nothing_answers(state: State) -> None:
     shown = card(DOWN, state=state, stale=1008.0)
     assert (shown.word, shown.tone, shown.blocked, shown.as_of) == ("Unknown", Tone.CALM, True, 1005)
+
+
+@pytest.mark.parametrize(
+    ("state", "operation", "word", "sentence"),
+    [
+        (State.STARTING, None, "Unknown", "was loading"),
+        (State.UNLOADING, None, "Unknown", "was unloading"),
+        (State.STARTING, "op-1", "Loading", ""),
+    ],
+)
+def test_nothing_is_said_to_go_on_that_is_over_while_nothing_answers(
+    state: State, operation: str | None, word: str, sentence: str
+) -> None:
+    shown = cards([replace(view(state, stale=1008.0), operation=operation)], DOWN)[0]
+    assert (shown.word, shown.sentence) == (word, sentence)
 
 
 def test_a_busy_lemonade_leaves_the_last_known_state_with_its_time() -> None:
