@@ -116,6 +116,9 @@ CODES: dict[str, Code] = {
     "pool.all_pinned": Code(409, SlotError, "Every resident model of this type is pinned, so nothing can make room."),
     "model.not_downloaded": Code(409, SlotError, "Lemonade knows the model, but its files are not on this machine."),
     "model.unknown": Code(404, SlotError, "Lemonade does not know the slot's model."),
+    "model.other_name": Code(
+        409, SlotError, "Lemonade lists the slot's model by another name, which the message has; name that."
+    ),
     "model.corrupt": Code(409, SlotError, "The model's file is damaged or incomplete; pull it again."),
     "model.context_exceeded": Code(409, SlotError, "The slot's ctx_size is more than the model takes."),
     "model.quarantined": Code(

@@ -61,6 +61,14 @@ def _unknown(facts: Facts) -> Hal0Error | None:
     return errors.error("model.unknown", f"Lemonade does not know a model '{facts.name}'. See GET /v1/models")
 
 
+def _other_name(facts: Facts) -> Hal0Error | None:
+    """Residents go by the name that Lemonade lists, so that a slot which says otherwise would never see its model."""
+    if facts.model is None or facts.model.id == facts.name:
+        return None
+    message = f"Lemonade lists '{facts.name}' as '{facts.model.id}': make that the slot's model"
+    return errors.error("model.other_name", message, param="model", listed=facts.model.id)
+
+
 def _not_downloaded(facts: Facts) -> Hal0Error | None:
     if facts.model is None or facts.model.downloaded:
         return None
@@ -156,6 +164,7 @@ def _gib(size: int) -> str:
 
 CHECKS: tuple[Callable[[Facts], Hal0Error | None], ...] = (
     _unknown,
+    _other_name,
     _not_downloaded,
     _type_mismatch,
     _quarantined,

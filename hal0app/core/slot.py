@@ -49,6 +49,9 @@ UP = frozenset({S.STARTING, S.READY, S.UNLOADING})
 # Reasons of an offline slot that hold only as long as what they name.
 PASSING = frozenset({Reason.DISABLED, Reason.NO_MODEL, Reason.INVALID_CONFIG, Reason.NOT_DOWNLOADED})
 
+# Reasons of an offline slot that say nothing of whether its model ever was loaded.
+NEVER_UP = PASSING | {Reason.NEVER_LOADED}
+
 # A failed load with one of these codes says nothing against the slot's model.
 BLAMELESS = frozenset(
     {
@@ -65,6 +68,7 @@ NOT_HERE = (S.OFFLINE, Reason.NOT_DOWNLOADED)
 FAILURES: dict[str, tuple[State, Reason]] = {
     "model.unknown": NOT_HERE,
     "model.not_downloaded": NOT_HERE,
+    "model.other_name": (S.ERROR, Reason.REFUSED),
     "model.corrupt": (S.ERROR, Reason.REFUSED),
     "model.quarantined": (S.ERROR, Reason.REFUSED),
     "model.type_mismatch": (S.ERROR, Reason.REFUSED),
@@ -133,7 +137,13 @@ class Facts:
         if isinstance(self.slot, Broken) or last is None or last.kind is not Kind.LOAD:
             return None
         blamed = last.status is Status.FAILED and last.error_code not in BLAMELESS
-        return last if blamed and last.options == options_key(self.slot) else None
+        return last if blamed and last.options == options_key(self.slot) and not self._was_up_since(last) else None
+
+    def _was_up_since(self, last: Operation) -> bool:
+        """Whether somebody else loaded the model after this failure, so that it is known to load."""
+        record = self.record
+        was_up = record.state is S.READY or (record.state is S.OFFLINE and record.reason not in NEVER_UP)
+        return was_up and record.model == _model(self) and record.since > (last.finished or last.started).wall
 
     @property
     def here(self) -> bool:

@@ -97,7 +97,7 @@ class Preflight:
         facts = Facts(name, model, slot)
         if model is not None and model.downloaded:
             model = replace(model, ctx_size=self._ctx_size(model, slot, self._file(model), leaving))
-            facts = self._facts(model, slot, seen, leaving)
+            facts = self._facts(name, model, slot, seen, leaving)
         problem = refusal(facts)
         if problem is not None:
             raise problem
@@ -146,6 +146,7 @@ class Preflight:
 
     def _facts(
         self,
+        name: str,
         model: Model,
         slot: SlotConfig | None,
         seen: Observation,
@@ -153,7 +154,7 @@ class Preflight:
     ) -> Facts:
         file = self._file(model)
         return Facts(
-            name=model.id,
+            name=name,
             model=model,
             slot=slot,
             file=file,

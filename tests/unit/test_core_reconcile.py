@@ -439,6 +439,25 @@ def test_residency_clears_an_error() -> None:
     assert one_after(seen(30, "m"), error, [failure()]).state is State.READY
 
 
+def test_what_somebody_else_loaded_after_a_failure_is_evicted_and_stays_so() -> None:
+    adopted = recorded(state=State.READY, since=at(25.0).wall)
+    gone = one_after(seen(30), adopted, [failure()])
+    assert (gone.state, gone.reason) == (State.OFFLINE, Reason.EVICTED)
+    later = recorded(state=State.OFFLINE, reason=Reason.EVICTED, since=at(30.0).wall, residency=seen(30))
+    assert one_after(seen(40), later, [failure()]).reason is Reason.EVICTED
+
+
+@pytest.mark.parametrize("reason", [Reason.DISABLED, Reason.NEVER_LOADED, Reason.NOT_DOWNLOADED])
+def test_a_failure_still_speaks_against_a_slot_whose_model_was_never_seen_since(reason: Reason) -> None:
+    idle = recorded(state=State.OFFLINE, reason=reason, since=at(25.0).wall, residency=seen(10))
+    assert one_after(seen(30), idle, [failure()]).state is State.ERROR
+
+
+def test_a_reload_that_fails_is_an_error_though_the_model_was_up_before() -> None:
+    up = recorded(state=State.READY, since=at(15.0).wall)
+    assert one_after(seen(30), up, [failure()]).state is State.ERROR
+
+
 def test_a_later_good_load_outdates_a_failure() -> None:
     good = operation("load", started=25.0, finished=26.0, options=options_key(slot()))
     told = one_after(seen(30), recorded(residency=seen(27, "m")), [good, failure()])

@@ -52,6 +52,7 @@ def facts(**more: Any) -> Facts:
 
 REFUSED: dict[str, tuple[Facts, str]] = {
     "model.unknown": (facts(model=None), "See GET /v1/models"),
+    "model.other_name": (facts(name="user.m"), "Lemonade lists 'user.m' as 'm': make that the slot's model"),
     "model.not_downloaded": (facts(model=Model("m", downloaded=False)), "POST /api/models/pull"),
     "model.type_mismatch": (facts(slot=slot(type="embedding")), "serves embedding, but 'm' is a model for llm"),
     "model.quarantined": (facts(quarantined=errors.error("model.quarantined", "it failed twice")), "it failed twice"),
@@ -59,7 +60,7 @@ REFUSED: dict[str, tuple[Facts, str]] = {
         facts(file=replace(SOUND, problem="truncated")), "(/models/m.gguf: truncated). Pull it again: POST /api/models"
     ),
     "backend.not_installed": (
-        facts(model=Model("w", SlotType.TRANSCRIPTION, "whispercpp"), slot=None, backends=WHISPER),
+        facts(name="w", model=Model("w", SlotType.TRANSCRIPTION, "whispercpp"), slot=None, backends=WHISPER),
         "whisper.cpp (vulkan) is not installed. Install it: POST /api/backends/whispercpp:vulkan/install, or the ",
     ),
     "npu.busy": (facts(npu_holder="other"), "the NPU is taken by 'other'"),
