@@ -33,12 +33,16 @@ class NotJson(ValueError):
     """The bytes are no JSON object; the text says what is wrong and where."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class JsonBody:
-    """A JSON object: `raw` as it goes on, `fields` its values as bytes (of a key that is there twice, the last)."""
+    """A JSON object: `raw` as it goes on, `fields` its values as bytes (of a key that is there twice, the last).
+
+    `said` is what was last put in as its model.
+    """
 
     raw: bytes
     fields: dict[str, Raw]
+    said: str | None = None
 
     def lacks(self, name: str) -> bool:
         """Whether a field is absent, null, an empty text or an empty list."""
@@ -46,13 +50,30 @@ class JsonBody:
         return value is None or _EMPTY.fullmatch(memoryview(value)) is not None
 
     def scalars(self) -> dict[str, Any]:
-        """The fields that are texts, numbers, booleans or null of at most 1024 bytes, parsed."""
+        """The fields that are texts, numbers, booleans or null of at most 1024 bytes, parsed.
+
+        A number beyond a float's reach is left out: what it means is the backend's to say.
+        """
         small = {name: bytes(memoryview(value)) for name, value in self.fields.items() if _size(value) <= SCALAR_BYTES}
-        return {name: msgspec.json.decode(value) for name, value in small.items() if value[:1] not in (b"[", b"{")}
+        plain = {name: value for name, value in small.items() if value[:1] not in (b"[", b"{")}
+        try:
+            return {name: msgspec.json.decode(value) for name, value in plain.items()}
+        except msgspec.DecodeError:
+            return {name: msgspec.json.decode(value) for name, value in plain.items() if _is_within_reach(value)}
 
     def renamed(self, model: str) -> bytes:
         """The object with this `model`; every other value keeps its bytes and its place."""
         return msgspec.json.encode({**self.fields, "model": model})
+
+    def sent_as(self, model: str, came_as: object) -> bytes:
+        """The object with this `model`, where `came_as` is what it said at first.
+
+        The bytes before are given up, so that a long prompt is held once, whatever its model is called.
+        """
+        if model != (self.said or came_as):
+            self.fields = self.fields or _fields(self.raw)
+            self.raw, self.fields, self.said = self.renamed(model), {}, model
+        return self.raw
 
     def is_name(self, name: str) -> bool:
         """Whether a field is absent, null or a text."""
@@ -75,6 +96,14 @@ def read(raw: bytes) -> JsonBody:
         if mended == raw:
             raise
     return JsonBody(mended, _fields(mended))
+
+
+def _is_within_reach(value: bytes) -> bool:
+    try:
+        msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _size(value: Raw) -> int:

@@ -51,4 +51,4 @@ def body_for(ask: Ask, model: str) -> tuple[bytes | Iterable[bytes] | None, int 
         return form, form.length
     if not isinstance(ask.body, JsonBody):
         return ask.body, ask.length
-    return (ask.body.raw if ask.payload.get("model") == model else ask.body.renamed(model)), None
+    return ask.body.sent_as(model, ask.payload.get("model")), None

@@ -257,14 +257,16 @@ class Leases:
     def holds_off(self, model: str, rival: str, patience_s: float) -> bool:
         """Whether `model` must not leave for `rival` yet.
 
-        It serves as many as waited for it when it was loaded, and then those who wait, until the oldest who waits for
-        the rival has done so for `patience_s` seconds.
+        It serves those who wait for it until the oldest who waits for the rival has done so for `patience_s` seconds;
+        as many as waited when it was loaded, until the rival's oldest has waited twice as long since then, or the two
+        would displace each other for ever.
         """
         tick = self._clock().tick
         with self._changed:
             line = self._line(model)
             oldest = min((one.asked for one in self._line(rival).queue), default=tick)
-            return line.owed > 0 or (len(line.queue) > 0 and tick - oldest < patience_s)
+            turn_s = tick - max(oldest, line.since)
+            return (line.owed > 0 and turn_s < 2 * patience_s) or (len(line.queue) > 0 and tick - oldest < patience_s)
 
     def changes(self, within_s: float) -> None:
         """Wait until a lease is given back, a ticket withdrawn or somebody stirs, at most so long."""

@@ -52,6 +52,7 @@ class Line:
     service_s: float | None = None  # how long a request takes, a moving mean
     reserved: int = 0  # places kept for requests that will be sent again
     owed: int = 0  # how many are to be served before the model may be made to leave
+    since: float = float("-inf")  # the tick from which requests were given to the loading at `current`
 
     def usable(self, resident: Resident) -> bool:
         """Whether requests may be given to this loading."""
@@ -72,7 +73,7 @@ class Line:
         """Give requests to this loading from now on. For a new one, all who wait are owed a place."""
         if self.current is not None and self.current.address == resident.address:
             return
-        self.current, self.places, self.owed = resident, places, len(self.queue)
+        self.current, self.places, self.owed, self.since = resident, places, len(self.queue), tick
         self.arrive(tick)
 
     def arrive(self, tick: float) -> None:

@@ -44,6 +44,23 @@ def test_fields_and_scalars_are_those_of_a_full_parse(told: dict[str, Any], asci
     }
 
 
+def test_a_body_is_held_once_however_often_its_model_is_named_anew() -> None:
+    body = read(b'{"model": "primary", "a": [1]}')
+    came = body.raw
+    assert body.sent_as("primary", "primary") is came
+    for model in ("m", "m", "n", "primary"):
+        sent = body.sent_as(model, "primary")
+        assert json.loads(sent) == {"model": model, "a": [1]}
+        assert body.sent_as(model, "primary") is sent is body.raw
+        assert body.fields == {}
+
+
+def test_a_number_beyond_reach_is_no_scalar_and_passes_as_it_is() -> None:
+    body = read(b'{"model": "m", "temperature": 1e400, "seed": 99999999999999999999}')
+    assert body.scalars() == {"model": "m", "seed": 99999999999999999999}
+    assert b"1e400" in body.renamed("n")
+
+
 @given(st.binary(max_size=40) | st.text('{}[]",:0123456789.eE+-\\untrfalse \n\u00e9', max_size=40).map(str.encode))
 def test_what_a_full_parser_refuses_is_refused_and_what_it_takes_is_taken(raw: bytes) -> None:
     try:

@@ -400,13 +400,27 @@ def test_who_waited_for_a_load_is_served_before_the_model_leaves_again(leases: L
     them = [ticket(leases) for _ in range(3)]
     leases.grant(resident())
     ticket(leases, "n")
-    clock.pass_s(100)
+    clock.pass_s(59)
     waiter(leases)
     for one in them[:-1]:
         assert leases.holds_off("m", "n", 30)
         assert one.lease is not None
         one.lease.release()
     assert them[-1].done.is_set()
+    assert not leases.holds_off("m", "n", 30)
+
+
+def test_who_waited_for_a_load_keeps_the_rival_waiting_for_one_turn_and_no_longer(
+    leases: Leases, clock: HandClock
+) -> None:
+    ticket(leases, "n")
+    clock.pass_s(50)
+    for _ in range(3):
+        ticket(leases)
+    leases.grant(resident())
+    clock.pass_s(59)
+    assert leases.holds_off("m", "n", 30)
+    clock.pass_s(1)
     assert not leases.holds_off("m", "n", 30)
 
 
