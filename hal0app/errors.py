@@ -77,6 +77,12 @@ CODES: dict[str, Code] = {
     "request.too_large": Code(413, CallerError, "The body is larger than hal0 takes."),
     "request.forbidden_origin": Code(403, CallerError, "A web page of another site tried to change something."),
     "request.malformed": Code(400, CallerError, "What came is not valid HTTP."),
+    "request.expectation_failed": Code(
+        417, CallerError, "The header Expect asks for something other than 100-continue."
+    ),
+    "request.unsupported_transfer_coding": Code(
+        501, CallerError, "The body is sent in a transfer coding other than chunked."
+    ),
     "request.uri_too_long": Code(414, CallerError, "The address of the request is longer than hal0 takes."),
     "request.head_too_large": Code(431, CallerError, "A header of the request is larger than hal0 takes."),
     "request.not_found": Code(404, CallerError, "No such address."),

@@ -8,7 +8,14 @@ from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 
-from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName, LimitRequestHeaders, LimitRequestLine
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    UnsupportedTransferCoding,
+)
 from gunicorn.http.errors import ParseException as Broken
 
 from hal0app import errors
@@ -25,17 +32,26 @@ SEND_S = 5.0
 LONGEST = 200
 OURS = (InvalidResponseHeader, InvalidResponseHeaderName)  # of an answer that hal0 wanted to send
 
+# gunicorn's word for what is wrong, the first that fits -> ours.
+REFUSALS: tuple[tuple[type[Exception], str, str], ...] = (
+    (LimitRequestLine, "request.uri_too_long", "the address is too long: {}"),
+    (
+        LimitRequestHeaders,
+        "request.head_too_large",
+        "a header, or all of them together, is larger than hal0 takes: {}; send a shorter key or cookie",
+    ),
+    (ExpectationFailed, "request.expectation_failed", "{}; hal0 knows 'Expect: 100-continue' only"),
+    (UnsupportedTransferCoding, "request.unsupported_transfer_coding", "{}; send the body chunked or with its length"),
+    (Broken, "request.malformed", "the request is not valid HTTP: {}"),
+)
+
 
 def told(problem: BaseException) -> Hal0Error:
     """What was wrong, with what to do."""
     what = str(problem)[:LONGEST]
-    if isinstance(problem, LimitRequestLine):
-        return errors.error("request.uri_too_long", f"the address is too long: {what}")
-    if isinstance(problem, LimitRequestHeaders):
-        message = f"a header, or all of them together, is larger than hal0 takes: {what}; send a shorter key or cookie"
-        return errors.error("request.head_too_large", message)
-    if isinstance(problem, Broken) and not isinstance(problem, OURS):
-        return errors.error("request.malformed", f"the request is not valid HTTP: {what}")
+    for kind, code, words in REFUSALS:
+        if isinstance(problem, kind) and not isinstance(problem, OURS):
+            return errors.error(code, words.format(what))
     return errors.error("system.internal", "an unexpected fault in hal0; its log has the trace")
 
 

@@ -11,9 +11,11 @@ from flask import Flask, Response, g, request
 from hal0app.api import incoming
 from hal0app.api.context import hal0
 from hal0app.api.incoming import Incoming
+from hal0app.core import routing
 from hal0app.core.endpoints import within
 from hal0app.core.headers import Headers
 from hal0app.core.request_record import endpoint_name, is_request_id
+from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import CODES
 from hal0app.services.answer import Answer
 from hal0app.services.hal0 import Hal0
@@ -43,9 +45,8 @@ def asks_for(hal0: Hal0, record: Request | None, model: object, port_slot: str |
     if record is None:
         return
     named = model if isinstance(model, str) else ""
-    name = port_slot or named.removeprefix("hal0/")
-    known = hal0.observer.snapshot.slot(name) is not None
-    record.asks_for(named, name if known else "")
+    slot = routing.claimant(named, hal0.observer.snapshot.slots, hal0.settings.alias, port_slot)
+    record.asks_for((isinstance(slot, SlotConfig) and slot.model) or named, slot.name if slot is not None else "")
 
 
 def explained(record: Request | None) -> Headers:

@@ -15,7 +15,7 @@ from hal0app.api.context import hal0
 from hal0app.api.recording import followed, under_way
 from hal0app.api.relayed import Relayed, client_of
 from hal0app.api.upload import upload
-from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, methods
+from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, instead, methods
 from hal0app.core.model import Model
 from hal0app.services.answer import Answer
 from hal0app.services.ask import Ask
@@ -87,7 +87,7 @@ def _check_access(path: str) -> None:
     """Raise unless everybody may send the request's method to `path` (after /v1/) of lemond."""
     allowed = access(path, request.method)
     if allowed is Access.ADMIN:
-        message = f"/v1/{path} changes Lemonade, and hal0 has no admin keys yet; use hal0's own API (/api) instead"
+        message = f"/v1/{path} would change Lemonade behind hal0's back, so it is not passed on. Use {instead(path)}"
         raise errors.error("auth.admin_required", message)
     if allowed is Access.NOBODY:
         code = "request.method_not_allowed" if methods(path) else "request.not_found"

@@ -32,20 +32,40 @@ CODE_OF_STATUS: dict[int, str] = {
     413: "request.too_large",
 }
 OTHERWISE = "upstream.refused"
+# What llama-server says with a 500 though the request is at fault, which its clients would send again and again.
+OF_THE_REQUEST = (
+    "Failed to parse messages",
+    "Failed to parse tools",
+    "image input is not supported",
+    "audio input is not supported",
+    "Unknown reasoning format",
+    "[json.exception.type_error",
+)
 STATUS_OF_TYPE = {"model_not_loaded": 404, "invalid_request_error": 400, "invalid_request": 400, "not_found_error": 404}
 
 
 def normalised(status: int, raw: bytes, dialect: Dialect) -> bytes | None:
     """The body of an error answer in the dialect's shape; None when it has it already."""
+    return None if _has_shape(_parsed(raw), dialect) else restated(status, raw, dialect)
+
+
+def restated(status: int, raw: bytes, dialect: Dialect) -> bytes:
+    """The body of an error answer with this status, in the dialect's shape."""
     told = _parsed(raw)
-    if _has_shape(told, dialect):
-        return None
     error = told.get("error") if isinstance(told, dict) else None
     if isinstance(error, dict) and _has_shape(told, Dialect.OPENAI):
         code, param = error["code"], error.get("param")
     else:
         code, param = _code(status, error), None
     return json.dumps(error_body(dialect, status, _message(status, error, raw), code, param)).encode()
+
+
+def meant(status: int, raw: bytes) -> int:
+    """The status that an error answer should have had: whose fault it is decides whether to try again."""
+    told = _parsed(raw) if status == 500 else None
+    error = told.get("error") if isinstance(told, dict) else None
+    text = _message(status, error, raw) if error is not None else ""
+    return 400 if any(words in text for words in OF_THE_REQUEST) else status
 
 
 def status_of(error: dict[str, Any]) -> int:

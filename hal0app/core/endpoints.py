@@ -90,6 +90,22 @@ CONTROL = (
 )
 
 
+# What hal0 has in place of some of them, by the beginning of their path.
+INSTEAD: dict[str, str] = {
+    "load": "POST /api/slots/{name}/load",
+    "unload": "POST /api/slots/{name}/unload",
+    "pull": "POST /api/models/pull",
+    "delete": "DELETE /api/models/{id}",
+    "downloads": "GET /api/downloads",
+    "install": "POST /api/backends/{recipe}:{backend}/install",
+}
+
+
+def instead(path: str) -> str:
+    """What to ask hal0 for in place of one of lemond's control paths (after /v1/)."""
+    return INSTEAD.get(path.partition("/")[0], "hal0's own API below /api, or Lemonade's port on its own machine")
+
+
 class Access(StrEnum):
     """Who may use one of lemond's own paths."""
 
@@ -117,7 +133,7 @@ def methods(path: str) -> tuple[str, ...]:
 
 def dialect(path: str) -> Dialect:
     """The dialect in which an error is told on a path, with its prefix."""
-    endpoint = BY_NAME.get(within(path) or "")
+    endpoint = BY_NAME.get((within(path) or "").removesuffix("/count_tokens"))
     return endpoint.dialect if endpoint else Dialect.OPENAI
 
 

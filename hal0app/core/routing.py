@@ -54,6 +54,20 @@ def resolve(
     return ToSlot(slot) if slot else ToFallback(meant)
 
 
+def claimant(
+    model: str, slots: Sequence[SlotConfig | Broken], aliases: Mapping[str, str], port_slot: str | None = None
+) -> SlotConfig | Broken | None:
+    """The slot that a request is for, whatever speaks against it; None when no name says so."""
+    if port_slot is not None:
+        return _named(port_slot, slots)
+    for name in dict.fromkeys((model, aliases.get(model, model))):
+        holding = [slot for slot in _valid(slots) if slot.enabled and slot.model == name]
+        holding.sort(key=lambda slot: (not slot.default, slot.name))
+        if found := _named(name, slots) or next(iter(holding), None):
+            return found
+    return None
+
+
 def _claimed(model: str, type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> SlotConfig | None:
     """The slot that answers to this name, or has this model."""
     if named := _named(model, slots):
@@ -111,6 +125,22 @@ def no_route(model: str, slots: Sequence[SlotConfig | Broken], downloaded: Colle
         f"Models on this machine: {', '.join(sorted(downloaded)[:20]) or 'none'}. See GET /v1/models"
     )
     return errors.error("dispatch.no_route", message, param="model", slots=names, models=sorted(downloaded))
+
+
+# What a person can do about a slot that does not serve.
+NEXT: Mapping[str, str] = MappingProxyType(
+    {
+        "slot.disabled": "Turn it on: hal0 slots edit {slot} enabled=true",
+        "slot.no_model": "Choose one: hal0 slots edit {slot} model=MODEL",
+        "slot.error": "When that is mended: hal0 slots load {slot}",
+    }
+)
+
+
+def refused(code: str, slot: str, why: str) -> errors.Hal0Error:
+    """The refusal of a slot that cannot serve as it is, with what to do about it."""
+    message = f"slot '{slot}': {why.rstrip('.')}. {NEXT[code].format(slot=slot)}, or in the dashboard"
+    return errors.error(code, message, param="model")
 
 
 def not_downloaded(model: str) -> errors.Hal0Error:

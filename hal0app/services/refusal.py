@@ -54,7 +54,9 @@ def told(reply: Reply, head: bytes, body: Iterator[bytes], dialect: Dialect) -> 
             return reply, head, body
         status, raw = backend_error.status_of(error), text.encode()
         reply, head, body = Refusal(reply, status, raw), raw, iter(())
-    better = backend_error.normalised(status, raw, dialect) if len(raw) < READ_BYTES else None
-    if better is None:
+    if len(raw) >= READ_BYTES:
         return reply, head, body
-    return Refusal(reply, status, better), better, iter(())
+    meant = backend_error.meant(status, raw)
+    change = backend_error.normalised if meant == status else backend_error.restated
+    better = change(meant, raw, dialect)
+    return (reply, head, body) if better is None else (Refusal(reply, meant, better), better, iter(()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hal0app import errors
 from hal0app.core import npu, npu_route, routing
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.slot import guard
@@ -49,7 +48,7 @@ class Routes:
         if not slot.enabled or (chat or slot).model is None:
             refused = refused or ("slot.no_model" if slot.enabled else "slot.disabled")
         if refused is not None:
-            raise errors.error(refused, f"slot '{slot.name}': {record.message}", param="model")
+            raise routing.refused(refused, slot.name, record.message)
         return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
 
     def _of_model(self, name: str, endpoint: Endpoint) -> Want | None:
@@ -59,6 +58,10 @@ class Routes:
             raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()})
         if model.type is not endpoint.type:
             raise routing.type_mismatch(f"'{name}' is a model for {model.type}", endpoint.type, slots)
+        if model.id != name:  # by another name than the listed one, it may be a slot's all the same
+            meant = routing.resolve(model.id, endpoint.type, slots)
+            if isinstance(meant, routing.ToSlot) and meant.slot.model == model.id:
+                return self.of_slot(meant.slot)
         if model.downloaded:
             return Want(model.id)
         if self.implicit_pull:

@@ -65,7 +65,7 @@ def test_a_chat_that_makes_no_sense_is_refused(app: App, body: bytes, code: str,
         ("chat/completions", {**CHAT, "model": "embed-a"}, 400, "model.type_mismatch", "embed"),
         ("chat/completions", {**CHAT, "model": "nobody"}, 404, "dispatch.no_route", "chat-a"),
         ("chat/completions", {**CHAT, "model": "../primary"}, 404, "dispatch.no_route", "../primary"),
-        ("chat/completions", {**CHAT, "model": "empty"}, 409, "slot.no_model", "no model is set"),
+        ("chat/completions", {**CHAT, "model": "empty"}, 409, "slot.no_model", "slots edit empty model=MODEL"),
         ("rerank", {"query": "a", "documents": ["b"]}, 400, "request.missing_field", "no slot is the default"),
     ],
 )
@@ -75,6 +75,11 @@ def test_a_request_that_nothing_can_serve_is_refused(
     answer = app.post(f"/v1/{path}", body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
     assert says in answer.json()["error"]["message"]
+
+
+def test_a_number_beyond_reach_is_no_fault_of_hal0s(app: App) -> None:
+    raw = json.dumps({**CHAT, "max_tokens": 1})[:-1].encode() + b', "temperature": 1e400}'
+    assert post_raw(app, "/v1/chat/completions", raw).status_code < 500
 
 
 def test_a_body_that_is_too_large_is_refused_unread(app: App) -> None:
@@ -181,14 +186,26 @@ def raw(app: App, request: bytes) -> tuple[str, bytes]:
         ),
         (f"GET /v1/{'x' * 9000} HTTP/1.1\r\n", 414, "request.uri_too_long"),
         ("GET /v1/models HTTP/1.1\r\nno header\r\n", 400, "request.malformed"),
-        ("POST /v1/chat/completions HTTP/1.1\r\nExpect: the-best\r\n", 400, "request.malformed"),
+        ("POST /v1/chat/completions HTTP/1.1\r\nExpect: the-best\r\n", 417, "request.expectation_failed"),
+        ("POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: x\r\n", 501, "request.unsupported_transfer_coding"),
         ("GET /v1/models/../../internal/config HTTP/1.1\r\n", 404, "request.not_found"),
         ("GET /v1/models/%2e%2e/%2e%2e/internal/config HTTP/1.1\r\n", 404, "request.not_found"),
         ("GET /api/v1/models/./health HTTP/1.1\r\n", 404, "request.not_found"),
         ("POST /v1//chat/completions HTTP/1.1\r\nContent-Length: 0\r\n", 404, "request.not_found"),
         ("TRACE /v1/health HTTP/1.1\r\n", 405, "request.method_not_allowed"),
     ],
-    ids=["long-key", "long-address", "no-header", "expects", "dots", "packed-dots", "dot", "two-slashes", "trace"],
+    ids=[
+        "long-key",
+        "long-address",
+        "no-header",
+        "expects",
+        "transfers",
+        "dots",
+        "packed-dots",
+        "dot",
+        "two-slashes",
+        "trace",
+    ],
 )
 def test_what_is_no_request_for_v1_is_refused_in_the_shape_of_v1(
     app: App, request_head: str, status: int, code: str

@@ -94,6 +94,7 @@ def test_a_loaded_slot_tells_its_memory_and_its_cache(app: App) -> None:
         ("chat/completions", {"model": "empty", "messages": [{}]}, 409, "slot.no_model", "empty"),
         ("chat/completions", {"model": "nobody", "messages": [{}]}, 404, "dispatch.no_route", None),
         ("chat/completions", {"model": "primary"}, 400, "request.missing_field", "primary"),
+        ("chat/completions", {"model": "chat-a"}, 400, "request.missing_field", "primary"),
         ("load", {}, 403, "auth.admin_required", None),
     ],
 )

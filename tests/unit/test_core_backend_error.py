@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from hal0app.core import sse
-from hal0app.core.backend_error import CODE_OF_STATUS, CODE_OF_TYPE, OTHERWISE, is_loading, normalised, status_of
+from hal0app.core.backend_error import (
+    CODE_OF_STATUS,
+    CODE_OF_TYPE,
+    OTHERWISE,
+    is_loading,
+    meant,
+    normalised,
+    restated,
+    status_of,
+)
 from hal0app.core.dialect import TYPES, Dialect, error_body, error_type
 from hal0app.errors import CODES
 from tests.contract.recorded import response
@@ -59,6 +68,23 @@ def test_anthropics_own_shape_passes_to_anthropics_clients_and_is_read_for_the_o
 def test_what_has_none_of_the_shapes_becomes_an_error_all_the_same(raw: bytes, message: str) -> None:
     told = json.loads(normalised(502, raw, Dialect.OPENAI) or b"")["error"]
     assert told == {"message": message, "type": "server_error", "code": OTHERWISE, "param": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code"),
+    [
+        (500, "Failed to parse tools: Missing tool function: {}", 400),
+        (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", 400),
+        (500, "Failed to parse messages: [json.exception.type_error.302] type must be string, but is number", 400),
+        (500, "the decode failed", 500),
+        (503, "Failed to parse tools: x", 503),
+    ],
+)
+def test_a_request_at_fault_is_no_fault_of_the_server(status: int, message: str, code: int) -> None:
+    raw = json.dumps({"error": {"code": status, "message": message, "type": "server_error"}}).encode()
+    assert meant(status, raw) == code
+    told = json.loads(restated(code, raw, Dialect.OPENAI))["error"]
+    assert (told["message"], told["code"]) == (message, "request.invalid_field" if code == 400 else OTHERWISE)
 
 
 def test_every_code_that_errors_are_mapped_to_is_one_of_ours_or_openais() -> None:

@@ -10,10 +10,10 @@ from hal0app import errors
 from hal0app.core import headers, routing
 from hal0app.core.config_drift import differences
 from hal0app.core.dialect import Dialect
-from hal0app.core.endpoints import BY_NAME, ENDPOINTS, Access, access, dialect, methods, within
+from hal0app.core.endpoints import BY_NAME, ENDPOINTS, INSTEAD, Access, access, dialect, instead, methods, within
 from hal0app.core.model import Model, load_request, read_model
-from hal0app.core.routing import ToFallback, ToSlot, resolve
-from hal0app.core.slot import Broken
+from hal0app.core.routing import NEXT, ToFallback, ToSlot, claimant, refused, resolve
+from hal0app.core.slot import REFUSALS, Broken
 from hal0app.core.slot_type import OtherType, SlotType
 from tests.unit.fakes import slot
 
@@ -81,6 +81,7 @@ def test_the_methods_of_a_path_are_those_that_everyone_may_use(path: str, taken:
 def test_only_anthropics_endpoint_speaks_anthropics_dialect(prefix: str) -> None:
     assert dialect(f"{prefix}messages") is Dialect.ANTHROPIC
     assert {dialect(prefix + one) for one in ("chat/completions", "models", "")} == {Dialect.OPENAI}
+    assert dialect(f"{prefix}messages/count_tokens") is Dialect.ANTHROPIC
     assert dialect("/messages") is Dialect.OPENAI
     assert (within(f"{prefix}a/b"), within("/v1"), within("/v1x/a")) == ("a/b", None, None)
 
@@ -124,6 +125,39 @@ def test_a_request_goes_to_the_slot_it_names(model: str, type_: str, slot_name: 
     route = resolve(model, SlotType(type_), SLOTS)
     assert isinstance(route, ToSlot)
     assert route.slot.name == slot_name
+
+
+@pytest.mark.parametrize(
+    ("model", "port_slot", "slot_name"),
+    [
+        ("off", None, "off"),
+        ("hal0/embed", None, "embed"),
+        ("small", None, "second"),
+        ("vec", None, "embed"),
+        ("gpt", None, "primary"),
+        ("sleeping", None, None),
+        ("", None, None),
+        ("embed", "primary", "primary"),
+    ],
+)
+def test_a_request_is_a_slots_whatever_speaks_against_it(
+    model: str, port_slot: str | None, slot_name: str | None
+) -> None:
+    found = claimant(model, SLOTS, {"gpt": "primary", "vec": "vectors"}, port_slot)
+    assert (found and found.name) == slot_name
+
+
+def test_a_slot_that_does_not_serve_says_what_to_do() -> None:
+    told = refused("slot.disabled", "off", "turned off; requests are refused")
+    assert told.message.startswith("slot 'off': turned off; requests are refused. Turn it on: hal0 slots edit off enab")
+    assert told.param == "model"
+    assert set(NEXT) == set(REFUSALS["serve"].values())
+
+
+@pytest.mark.parametrize(("path", "says"), [("load", "POST /api/slots/{name}/load"), ("params", "below /api")])
+def test_a_control_path_of_lemonds_has_something_in_its_place(path: str, says: str) -> None:
+    assert says in instead(path)
+    assert {access(f"{one}/x" if one == "install" else one, "POST") for one in INSTEAD} == {Access.ADMIN}
 
 
 @pytest.mark.parametrize("model", ["sleeping", "unknown", "hal0/unknown", "hal0/", "Primary", "primary ", "hal0/big"])

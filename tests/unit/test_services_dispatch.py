@@ -28,6 +28,7 @@ STREAM = "text/event-stream"
 GONE = b'data: {"error": {"type": "model_not_loaded", "message": "gone"}}\n\n'
 EVENT = b'data: {"choices": []}\n\n'
 OF_OPENAI = b'{"error": {"type": "invalid_request_error", "message": "x", "code": null, "param": null}}'
+NO_TOOLS = b'{"error": {"code": 500, "message": "Failed to parse tools: x", "type": "server_error"}}'
 TOO_LONG = b'data: {"error": {"code": 400, "message": "too long", "type": "exceed_context_size_error"}}\n\n'
 LOST = b'{"error": {"type": "backend_error", "message": "reset", "details": {"code": "backend_unavailable"}}}'
 
@@ -338,10 +339,11 @@ def test_other_answers_pass_as_they_are(house: House, reply: FakeReply) -> None:
     [
         (FakeReply(500, "text/plain", b"oo", b"ps"), 500, "upstream.refused"),
         (FakeReply(400, "application/json", b'{"error": "bad"}'), 400, "request.invalid_field"),
+        (FakeReply(500, "application/json", NO_TOOLS), 400, "request.invalid_field"),
         (FakeReply(200, STREAM, b": ping\n\n", TOO_LONG), 400, "context_length_exceeded"),
         (FakeReply(200, STREAM, b'data: {"error": {"type": "server_error"}}\n\n'), 500, "upstream.refused"),
     ],
-    ids=["no-json", "text", "first-event", "bare-event"],
+    ids=["no-json", "text", "the-requests-own", "first-event", "bare-event"],
 )
 @pytest.mark.parametrize("path", ["chat/completions", "messages"])
 def test_an_error_of_the_backend_is_told_in_the_dialect_of_the_endpoint(
@@ -430,6 +432,13 @@ def test_an_alias_is_a_slot_or_a_model(house: House, alias: str, slot_name: str,
     answer = serve(house, alias)
     assert (explained(answer).get("Slot", ""), explained(answer)["Model"]) == (slot_name, model)
     assert json.loads(house.upstream.sent[0][4])["model"] == model
+    answer.close()
+
+
+def test_a_slots_model_by_another_name_of_lemonades_is_the_slots(house: House) -> None:
+    house.lemond.rows["user.m"] = house.lemond.rows["m"]
+    answer = serve(house, "user.m")
+    assert (explained(answer)["Slot"], explained(answer)["Route"]) == ("primary", "slot")
     answer.close()
 
 
