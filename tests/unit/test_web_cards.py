@@ -237,6 +237,21 @@ def test_what_goes_on_or_is_to_come_has_its_time() -> None:
     assert cards([STATES["Waiting"][0]], UP)[0].sentence == "waiting for Lemonade to finish loading big"
 
 
+def test_a_slot_that_is_being_swapped_says_to_what_and_still_shows_that_it_serves() -> None:
+    waits = Call("loading", "big")
+    away = cards([view(State.OFFLINE, Reason.NEVER_LOADED, swaps_to="new", waits_for=waits)], UP)[0]
+    assert (away.word, away.sentence) == (
+        "Waiting", "waiting for Lemonade to finish loading big; then new comes into this slot",
+    )  # fmt: skip
+    there = cards([view(swaps_to="new", waits_for=waits)], UP)[0]
+    assert (there.word, there.note) == ("Ready", "new is to take its place, when Lemonade has finished loading big.")
+    assert [(one.act, one.label) for one in there.buttons] == [("cancel", "Cancel the swap"), ("unload", "Unload")]
+    begun = cards([view(State.SERVING, in_flight=1, swaps_to="new")], UP)[0]
+    assert (begun.word, begun.note) == ("Serving", "new is to take its place; running answers finish first.")
+    gone = cards([view(State.OFFLINE, Reason.SWAPPED, swaps_to="new")], UP)[0]
+    assert (gone.word, gone.sentence, gone.note) == ("Loading", "swapping to new", "")
+
+
 def test_an_evicted_slot_can_be_pinned_at_once_unless_it_is() -> None:
     def acts(pinned: bool) -> list[str]:
         config = SlotConfig(name="chat", type=SlotType.LLM, model="tiny", pinned=pinned)
