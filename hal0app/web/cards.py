@@ -56,6 +56,7 @@ class Card:
     tail: Tail | None = None
     tail_at: int = 0  # Unix seconds
     counted: Counted = Counted.REST
+    trouble: str = ""
     history: tuple[Line, ...] = ()
 
     @property
@@ -70,7 +71,7 @@ class Summary:
 
     slots: int
     ready: int
-    needs_you: tuple[str, ...] = ()
+    needs_you: tuple[str, ...] = ()  # each slot with what is wrong
     lemonade_down: bool = False
 
     @property
@@ -125,6 +126,7 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
         tail=shown.tail,
         tail_at=round(shown.tail.at(view, looked)) if shown.tail else 0,
         counted=COUNTED[shown.tone],
+        trouble=shown.trouble,
         history=history(told),
     )
 
@@ -177,6 +179,6 @@ def summary(shown: Sequence[Card], snapshot: Snapshot) -> Summary:
     return Summary(
         slots=len(shown),
         ready=sum(card.counted is Counted.READY for card in shown),
-        needs_you=tuple(card.name for card in shown if card.counted is Counted.NEEDS_YOU),
+        needs_you=tuple(f"{card.name} {card.trouble}" for card in shown if card.counted is Counted.NEEDS_YOU),
         lemonade_down=not snapshot.seen.link.answers,
     )

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hal0app.core.throughput import Throughput
 from hal0app.core.timeline import MINUTE, Timeline, timeline
@@ -52,6 +53,11 @@ class Sight:
     own_log: Callable[[], list[Line]] = list
     lemonade_there: Callable[[], bool] = lambda: True
     pulling: Callable[[], bool] = lambda: False  # known without asking, so that every page can show it
+
+    @cached_property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards of all slots."""
+        return cards(self.slots, self.snapshot, self.told.of_slot)
 
 
 def look(hal0: Hal0, recall: Recall) -> Sight:
@@ -180,7 +186,7 @@ def recent(sight: Sight) -> tuple[JournalLine, ...]:
 
 def slot_cards(sight: Sight) -> tuple[Card, ...]:
     """The cards of all slots."""
-    return cards(sight.slots, sight.snapshot, sight.told.of_slot)
+    return sight.cards
 
 
 def chat_slots(sight: Sight) -> tuple[Bench, ...]:
@@ -190,7 +196,7 @@ def chat_slots(sight: Sight) -> tuple[Bench, ...]:
 
 def slot_summary(sight: Sight) -> Summary:
     """The line over them."""
-    return summary(slot_cards(sight), sight.snapshot)
+    return summary(sight.cards, sight.snapshot)
 
 
 def residency(sight: Sight) -> Timeline:
@@ -205,8 +211,14 @@ def residency(sight: Sight) -> Timeline:
     return timeline(records, sight.told.entries, end - hours * 3600, end)
 
 
+def worst(sight: Sight) -> str:
+    """The worst of it, for the browser's tab."""
+    return slot_summary(sight).title
+
+
 # On every page.
 SHELL = (
+    Region("worst", "partials/_worst.html", worst),
     Region("lemonade", "partials/_lemonade_line.html", lemonade_line),
     Region("trial", "partials/_trial_line.html", trial_line),
     Region("under-way", "partials/_under_way.html", under_way),

@@ -196,6 +196,7 @@ class Face:
     sentence: Callable[[SlotView], str] = _message
     tail: Tail | None = None
     after: Callable[[SlotView], str] = lambda view: ""  # what ends the sentence, behind the tail
+    trouble: str = ""  # what a person has to act on, behind the slot's name
 
 
 BY_STATE: dict[State, Face] = {
@@ -225,10 +226,12 @@ BY_REASON: dict[Reason, Face] = {
     Reason.SWAPPED: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, (TURN_ON,), by_file=True),
     Reason.NOT_DOWNLOADED: Face("Not downloaded", Shape.HOLLOW, Tone.CALM, LAST, (TRY_AGAIN, PULL)),
-    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, (MEND,), by_file=True),
+    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="cannot be loaded"),
+    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="failed to load"),
+    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="keeps crashing"),
+    Reason.INVALID_CONFIG: Face(
+        "Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, (MEND,), by_file=True, trouble="has an invalid file"
+    ),
 }
 
 NEEDS_EVIDENCE = frozenset({State.READY, State.IDLE})

@@ -145,7 +145,7 @@ def test_what_needs_a_person_comes_first_then_what_works_then_the_rest() -> None
 def test_the_summary_counts_and_its_title_tells_the_worst() -> None:
     views = [view(name="a"), view(State.ERROR, Reason.LOAD_FAILED, "b"), view(State.OFFLINE, Reason.EVICTED, "c")]
     told = summary(cards(views, UP), UP)
-    assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b",), "! 1 failed")
+    assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b failed to load",), "! 1 failed")
     assert summary(cards(views, DOWN), DOWN).title == "! Lemonade is down"
     assert summary(cards(views[:1], UP), UP).title == ""
 
@@ -199,7 +199,8 @@ def test_word_mark_colour_buttons_and_counts_agree(word: str) -> None:
     assert {button.act for button in shown.buttons} == acts
     line = summary([shown], UP if answers else DOWN)
     assert line.ready == (tone is Tone.GOOD)
-    assert line.needs_you == (("chat",) if tone is Tone.BAD else ())
+    assert line.needs_you == ((f"chat {face(one, answers).trouble}",) if tone is Tone.BAD else ())
+    assert bool(face(one, answers).trouble) == (tone is Tone.BAD)
     assert (face(one, answers).line == FIRST) == (tone is Tone.BAD)
     assert (shown.shape in {Shape.DISC, Shape.TARGET}) == (tone is Tone.GOOD)
     assert (shown.shape is Shape.SPINNER) == (tone is Tone.BUSY and word != "Drift")

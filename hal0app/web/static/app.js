@@ -121,15 +121,14 @@
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
-    const summary = document.getElementById("summary");
-    const worst = summary ? summary.dataset.title : "";
+    const worst = document.getElementById("worst").dataset.title;
     const wanted = worst ? `${worst} · ${title}` : title;
     if (document.title !== wanted) document.title = wanted;
     const face = worst ? icon.dataset.alert : icon.dataset.calm;
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
-  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version"] });
+  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version", "data-title"] });
 
   // -- focus stays in a card whose button went away with an update
 
