@@ -47,6 +47,7 @@ from hal0app.api.client_socket import ClientSocket
 from hal0app.api.fast_lane import FastLane
 from hal0app.api.proxies import behind
 from hal0app.api.worker import EXTENSION
+from hal0app.core import secret
 from hal0app.core.lost_worker import told
 from hal0app.services.acts import Acts
 from hal0app.services.backends import Backends
@@ -189,6 +190,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         own_log=own_log,
         starter=Starter(Systemd(), store, clock.now, url),
         restart=Restart(own_process.end, desk, store, clock.now),
+        lemonade_key=secret.told(key),
         lemonade_there=host.lemond_installed,
         give_back=lock.give_back,
         workers=[

@@ -251,7 +251,7 @@ class Acts:
         Raises `slot.loading` when it is still busy after the errand's wait (it stays loaded), LemonadeError, and what
         the errand's check raises.
         """
-        self._turn.free(errand.check)  # nobody has to wait for this model while another one is being loaded
+        self._turn.free(errand.check, name)  # nobody has to wait for this model while another one is being loaded
         self._leases.close(name)
         after = self._leases.open
         try:

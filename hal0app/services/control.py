@@ -128,13 +128,25 @@ class Control:
         queued = self._jobs.before(("load", model))
         return queued if queued != NOBODY else self._acts.before(model)
 
+    def swapping(self, slot: str, old: str) -> tuple[str, Call]:
+        """The model that is to take the place of `old` in the slot, and what that waits for; empty and NOBODY."""
+        model = self._jobs.about(("swap", slot))
+        if not model:
+            return "", NOBODY
+        ahead = (self._jobs.before(("swap", slot)), self._acts.before(old), self._acts.before(model))
+        return model, next((one for one in ahead if one != NOBODY), NOBODY)
+
     def cancel(self, want: Want, who: str) -> None:
-        """End the load of `want` that waits for another one; the requests that wait for it are told so.
+        """End the load or the swap of `want` that waits for another one; the requests that wait for it are told so.
 
         Raises `slot.not_waiting` when it waits no more, or never did.
         """
-        why = errors.error("slot.load_cancelled", f"the load of '{want.model}' was cancelled by {who}")
-        if self.before(want.model) == NOBODY or not self._jobs.cancel(("load", want.model), why):
+        model, before = self.swapping(want.name, want.model)
+        key, what = ("swap", want.name), f"the swap of '{want.name}' to '{model}'"
+        if before == NOBODY:
+            key, what, before = ("load", want.model), f"the load of '{want.model}'", self.before(want.model)
+        why = errors.error("slot.load_cancelled", f"{what} was cancelled by {who}")
+        if before == NOBODY or not self._jobs.cancel(key, why):
             raise errors.error("slot.not_waiting", f"no load of '{want.model}' waits for another one now")
         self._acts.stir()
         self._observer.poke()
@@ -157,12 +169,8 @@ class Control:
         assert want.slot is not None
         swap, cause = Swap(want.slot, want.model, model, keep), Cause("operator", who)
         claims = self._claims(want) | self._acts.claims(model, want.slot)
-        return self._submit(
-            ("swap", f"{want.name} {model}"),
-            lambda job: self._swaps.carry_out(job.id, swap, self._errand(want, cause, job)),
-            claims,
-            model,
-        )
+        work = partial(self._swap, swap, want, cause)
+        return self._jobs.enter(Job(("swap", want.name), work, claims, options=model, about=model), fits=model)
 
     def preview(self, want: Want, model: str) -> dict[str, object]:
         """What loading `model` into the slot of `want` would do; nothing is done."""
@@ -181,10 +189,8 @@ class Control:
         job = Job(("load", want.model), partial(self._load, want, cause), self._claims(want), options=options)
         return self._jobs.enter(job, held, fits)
 
-    def _submit(
-        self, key: tuple[str, str], work: Callable[[Job], None], claims: frozenset[str], about: str = ""
-    ) -> Job:
-        return self._jobs.enter(Job(key, work, claims, about=about))
+    def _submit(self, key: tuple[str, str], work: Callable[[Job], None], claims: frozenset[str]) -> Job:
+        return self._jobs.enter(Job(key, work, claims))
 
     def run(self) -> None:
         """Carry out jobs, and see that nobody waits in vain, until stopped."""
@@ -242,6 +248,9 @@ class Control:
     def _load(self, want: Want, cause: Cause, job: Job) -> None:
         resident = self._acts.load(job.id, want.model, want.slot, self._errand(want, cause, job))
         self._leases.grant(resident, want.terms)
+
+    def _swap(self, swap: Swap, want: Want, cause: Cause, job: Job) -> None:
+        self._swaps.carry_out(job.id, swap, self._errand(want, cause, job))
 
     def _unload(self, want: Want, cause: Cause, job: Job, **facts: int) -> None:
         slot = want.name if want.slot else None

@@ -69,6 +69,7 @@ class Hal0:
     own_log: Heard
     starter: Starter
     restart: Restart
+    lemonade_key: str  # what may be told of it
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order
     kept: Kept = field(default_factory=Kept)  # of uploads under way

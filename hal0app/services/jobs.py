@@ -102,6 +102,11 @@ class Jobs:
             ahead = [*self._running, *self._queued[:place]]
             return next((one.call for one in ahead if one.claims & claims), NOBODY)
 
+    def about(self, key: tuple[str, str]) -> str:
+        """The model of the queued or running job of this key, the first of them; empty where there is none."""
+        with self._changed:
+            return next((one.call.model for one in (*self._running, *self._queued) if one.key == key), "")
+
     def cancel(self, key: tuple[str, str], why: Hal0Error) -> bool:
         """End the job of this key with the error `why`: at once while it is queued, else at its next check.
 

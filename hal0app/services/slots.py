@@ -56,6 +56,7 @@ class SlotView:
     last_load_ms: int | None = None
     operation: str | None = None
     differences: tuple[Difference, ...] = ()
+    swaps_to: str = ""  # the model that is to take its place
     waits_for: Call = NOBODY
     kept_out: KeptOut | None = None
     vitals: Vitals = UNKNOWN
@@ -152,6 +153,9 @@ class Slots:
         loads = [one.result["load_ms"] for one in mine if "load_ms" in one.result]
         last, now = self._leases.last_used(model or ""), self._clock()
         resident = snapshot.residency.resident(model) if ready else None
+        swaps_to, before = self._control.swapping(slot.name, model or "")
+        if before == NOBODY and model and resident is None:
+            before = self._control.before(model)
         return SlotView(
             slot=slot,
             record=record,
@@ -163,7 +167,8 @@ class Slots:
             last_load_ms=loads[0] if loads else None,
             operation=next((one.id for one in mine if one.alive(now)), None),
             differences=_differences(slot, resident, snapshot),
-            waits_for=self._control.before(model) if model and resident is None else NOBODY,
+            swaps_to=swaps_to,
+            waits_for=before,
             kept_out=self._kept_out(slot, model, now),
             vitals=self.vitals(slot.name, resident),
         )
@@ -286,7 +291,7 @@ class Slots:
             self._control.clear(want, who)
 
     def cancel(self, name: str, who: str) -> None:
-        """End the slot's load that waits for another one. Raises `slot.not_waiting`."""
+        """End the slot's load or swap that waits for another one. Raises `slot.not_waiting`."""
         self._control.cancel(self._want(name, "load"), who)
 
     def keep(self, name: str, who: str) -> SlotView:

@@ -39,11 +39,7 @@ class Turn:
     @contextmanager
     def take(self, check: Callable[[], None], call: Call) -> Iterator[None]:
         """Wait for the turn and hold it; `check` raises when the wait is to end, and is asked again after `stir`."""
-        self._waiting[call.model] += 1
-        try:
-            self._wait(check, take=True)
-        finally:
-            self._waiting[call.model] -= 1
+        self._wait(check, call.model, take=True)
         self.holder = call
         try:
             yield
@@ -53,9 +49,9 @@ class Turn:
                 self.ended = self._clock()
                 self._changed.notify_all()
 
-    def free(self, check: Callable[[], None]) -> None:
-        """Wait until nobody holds it, without taking it."""
-        self._wait(check, take=False)
+    def free(self, check: Callable[[], None], model: str) -> None:
+        """Wait, for a call about `model`, until nobody holds it, without taking it."""
+        self._wait(check, model, take=False)
 
     def before(self, model: str) -> Call:
         """What a call about `model` waits for; NOBODY when none waits."""
@@ -67,7 +63,14 @@ class Turn:
             self._stirred += 1
             self._changed.notify_all()
 
-    def _wait(self, check: Callable[[], None], take: bool) -> None:
+    def _wait(self, check: Callable[[], None], model: str, take: bool) -> None:
+        self._waiting[model] += 1
+        try:
+            self._until_free(check, take)
+        finally:
+            self._waiting[model] -= 1
+
+    def _until_free(self, check: Callable[[], None], take: bool) -> None:
         while True:
             stirred = self._stirred
             check()

@@ -46,6 +46,11 @@ def by_script() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
+def answers() -> bool:
+    """Whether Lemonade answers, so that it can be told to do something."""
+    return site().hal0.observer.snapshot.seen.link.answers
+
+
 def page(
     view: str, problem: str = "", status: int = 200, said: str = "", current: str = "", **facts: object
 ) -> Response:

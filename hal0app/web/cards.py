@@ -12,9 +12,9 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.core.vitals import Vitals
 from hal0app.services.observer import Snapshot
 from hal0app.services.slots import SlotView
-from hal0app.web.buttons import KEEP, PIN, Button, further
+from hal0app.web.buttons import CANCEL, KEEP, PIN, SWAP, Button, further
 from hal0app.web.history import Line, history
-from hal0app.web.vocabulary import COUNTED, LAST, Counted, Face, Shape, Tail, Tone, duration, face, gib, tokens
+from hal0app.web.vocabulary import COUNTED, LAST, Counted, Face, Shape, Tail, Tone, duration, face, gib, note, tokens
 
 TYPE_WORDS = {
     "llm": "chat",
@@ -46,6 +46,7 @@ class Card:
     last_used: int | None = None
     as_of: int | None = None  # set while the state is only the last one known
     queued: int = 0
+    note: str = ""
     policy: str = ""
     memory: str = ""
     speed: str = ""
@@ -55,6 +56,7 @@ class Card:
     tail: Tail | None = None
     tail_at: int = 0  # Unix seconds
     counted: Counted = Counted.REST
+    trouble: str = ""
     history: tuple[Line, ...] = ()
 
     @property
@@ -69,7 +71,7 @@ class Summary:
 
     slots: int
     ready: int
-    needs_you: tuple[str, ...] = ()
+    needs_you: tuple[str, ...] = ()  # each slot with what is wrong
     lemonade_down: bool = False
 
     @property
@@ -116,6 +118,7 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
         last_used=round(view.last_used_at) if view.last_used_at and config and config.enabled else None,
         as_of=as_of,
         queued=view.queued,
+        note=note(view),
         policy=_policy(config),
         memory=gib(view.vitals.memory_bytes) if view.vitals.memory_bytes else "",
         speed=_speed(view.vitals),
@@ -123,6 +126,7 @@ def _card(shown: Face, view: SlotView, snapshot: Snapshot, told: Sequence[Entry]
         tail=shown.tail,
         tail_at=round(shown.tail.at(view, looked)) if shown.tail else 0,
         counted=COUNTED[shown.tone],
+        trouble=shown.trouble,
         history=history(told),
     )
 
@@ -132,6 +136,8 @@ def _buttons(shown: Face, view: SlotView) -> tuple[Button, ...]:
     evicted = shown.line == LAST and CATALOGUE[view.record.reason].lost
     pin = (PIN,) if evicted and view.config is not None and not view.config.pinned else ()
     own = tuple(replace(one, label=_keeps(view)) if one is KEEP else one for one in shown.buttons)
+    if view.swaps_to and view.waits_for.model and CANCEL not in own:
+        own = (replace(CANCEL, label="Cancel the swap"), *(one for one in own if one is not SWAP))
     return own + pin
 
 
@@ -173,6 +179,6 @@ def summary(shown: Sequence[Card], snapshot: Snapshot) -> Summary:
     return Summary(
         slots=len(shown),
         ready=sum(card.counted is Counted.READY for card in shown),
-        needs_you=tuple(card.name for card in shown if card.counted is Counted.NEEDS_YOU),
+        needs_you=tuple(f"{card.name} {card.trouble}" for card in shown if card.counted is Counted.NEEDS_YOU),
         lemonade_down=not snapshot.seen.link.answers,
     )

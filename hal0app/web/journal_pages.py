@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Response, request
 
 from hal0app.core.journal import Entry
-from hal0app.services.heard import Heard
+from hal0app.services.heard import KEEP, Heard
 from hal0app.web.blueprint import NO_STORE, bp, page
 from hal0app.web.log import MOST_LINES, SINCE, Filters, heard_line, log_line
 from hal0app.web.painting import iso
@@ -33,11 +33,14 @@ def journal() -> Response:
     """The newest lines that the address asks for, or those `before` an id."""
     filters, before = Filters.of(request.args), request.args.get("before", "")
     before = before if before.isascii() and before.isdigit() and len(before) < 19 else ""
+    told = site().recall.told()  # before the entries, so that none is thought to be known that is not there
+    newest = told.entries[-1].id if told.entries else 0
     found = _entries(filters, MOST_LINES + 1, before)
-    told = site().recall.told()
+    rotated = bool(found) and not filters.any and (found[0].id or 0) > 1
     return page(
         "journal", tab="", tabs=TABS, followed=True, filters=filters, since=SINCE, after=filters.after(_now()),
-        before=before, earlier=len(found) > MOST_LINES, lines=[log_line(one) for one in found[-MOST_LINES:]],
+        before=before, newest=newest, rotated=rotated, earlier=len(found) > MOST_LINES,
+        lines=[log_line(one) for one in found[-MOST_LINES:]],
         known=len(told.entries), slots=sorted(told.of_slot), kinds=sorted({one.kind for one in told.entries}),
     )  # fmt: skip
 
@@ -50,7 +53,8 @@ def log(log: str) -> Response:
     return page(
         LOGS[log], current="journal", tab=f"/{log}", tabs=TABS, followed=heard.following(), filters=filters,
         since=SINCE, after=filters.after(_now()), lines=[one for one in lines if filters.fits(one, _now())],
-        before="", earlier=False, known=len(lines), slots=[], kinds=[],
+        before="", newest=lines[-1].number if lines else 0, rotated=len(lines) == KEEP, earlier=False,
+        known=len(lines), slots=[], kinds=[],
     )  # fmt: skip
 
 

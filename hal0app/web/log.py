@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from hal0app.core.journal import LEVELS, Entry
 from hal0app.services.heard import Line
 
 MOST_LINES = 500
+LIVE_LINES = 200
 SINCE = {"": "Ever", "1h": "The last hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days"}
 SECONDS = {"1h": 3600, "6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
 LONGEST = 200
@@ -52,6 +54,13 @@ def _request(entry: Entry) -> str:
 def heard_line(line: Line) -> LogLine:
     """A line of a log."""
     return LogLine(line.number, round(line.at), line.level, "", "", "", line.text, "")
+
+
+def thinned(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """The newest lines as an open page gets them: of a second with more than `LIVE_LINES` only every so-many-th."""
+    busy = Counter(line.at for line in lines)
+    kept = [line for line in lines if line.number % -(-busy[line.at] // LIVE_LINES) == 0]
+    return tuple(kept[-LIVE_LINES:])
 
 
 @dataclass(frozen=True)

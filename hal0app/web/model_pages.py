@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hal0app import errors
 from hal0app.errors import Hal0Error
 from hal0app.services.models import ModelView
-from hal0app.web.blueprint import YOU, asking, begun, bp, page
+from hal0app.web.blueprint import YOU, answers, asking, begun, bp, page
 from hal0app.web.model_filter import ORDERS, WHERE, Wanted
 from hal0app.web.model_row import fitting, model_rows
 from hal0app.web.site import site
@@ -28,7 +28,7 @@ def models() -> Response:
     return page(
         "models", said=SAID.get(request.args.get("said", ""), ""), wanted=wanted, rows=wanted.of_rows(rows),
         hidden=len(rows), orders={key: words for key, (words, _) in ORDERS.items()}, places=WHERE, shelves=shelves,
-        offline=site().hal0.lemond_config.offline, nothing_here=nothing_here, memory=memory,
+        offline=site().hal0.lemond_config.offline, answers=answers(), nothing_here=nothing_here, memory=memory,
         suggestions=fitting(shelves, memory),
     )  # fmt: skip
 

@@ -197,11 +197,6 @@ class Overview:
     used: str = ""
     total: str = ""
 
-    @property
-    def title(self) -> str:
-        """As the slots' own."""
-        return self.summary.title
-
 
 def overview(summary: Summary, memory: Memory, shown: Traffic) -> Overview:
     """Slots first, then speed while there is any, then memory where it is known."""

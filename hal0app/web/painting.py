@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,7 @@ class Painter:
             keep_trailing_newline=False,
         )
         self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS)
-        self._templates.filters.update(iso=iso, clock=clock, counted=counted, tokens=tokens, gib=gib)
+        self._templates.filters.update(iso=iso, clock=clock, counted=counted, tokens=tokens, gib=gib, listed=listed)
 
     def render(self, template: str, **facts: object) -> Markup:
         """One template as safe HTML."""
@@ -103,6 +103,12 @@ def counted(seconds: float, count: str) -> str:
     passed = datetime.now(UTC).timestamp() - seconds
     whole = max(round(passed if count == "up" else -passed), 0)
     return f"{whole // 60}:{whole % 60:02}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def clock(seconds: float) -> str:

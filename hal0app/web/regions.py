@@ -9,11 +9,12 @@ import hashlib
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hal0app.core.throughput import Throughput
 from hal0app.core.timeline import MINUTE, Timeline, timeline
 from hal0app.services.hal0 import Hal0
-from hal0app.services.heard import Line
+from hal0app.services.heard import KEEP, Line
 from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
@@ -24,14 +25,13 @@ from hal0app.web.bench import Bench, benches
 from hal0app.web.cards import Card, Summary, cards, summary
 from hal0app.web.download_row import DownloadRow, download_row
 from hal0app.web.lemonade_line import lemonade_line
-from hal0app.web.log import LogLine, heard_line, log_line
+from hal0app.web.log import LogLine, heard_line, log_line, thinned
 from hal0app.web.model_row import model_rows
 from hal0app.web.overview import Fact, Memory, Overview, Traffic, hardware_facts, memory_shown, overview, traffic
 
 EMBEDDED_ENGINE = "hal0-embedded"
 FOOTER_LINES = 8
 RECENT_LINES = 5
-LIVE_LINES = 200
 HEARD, OWN = "lemonade-log", "hal0-log"
 ASKING = "asking"  # the view of pages that ask a person something: only what is on every page
 HOURS = (1, 6)
@@ -52,6 +52,11 @@ class Sight:
     own_log: Callable[[], list[Line]] = list
     lemonade_there: Callable[[], bool] = lambda: True
     pulling: Callable[[], bool] = lambda: False  # known without asking, so that every page can show it
+
+    @cached_property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards of all slots."""
+        return cards(self.slots, self.snapshot, self.told.of_slot)
 
 
 def look(hal0: Hal0, recall: Recall) -> Sight:
@@ -109,17 +114,17 @@ def journal_lines(sight: Sight) -> tuple[JournalLine, ...]:
 
 def log_lines(sight: Sight) -> tuple[LogLine, ...]:
     """The newest lines of the journal page, oldest first."""
-    return tuple(map(log_line, sight.told.entries[-LIVE_LINES:]))
+    return thinned([log_line(one) for one in sight.told.entries[-KEEP:]])
 
 
 def heard_lines(sight: Sight) -> tuple[LogLine, ...]:
     """Lemonade's own log, as far as it is kept."""
-    return tuple(map(heard_line, sight.heard()))
+    return thinned([heard_line(one) for one in sight.heard()])
 
 
 def own_lines(sight: Sight) -> tuple[LogLine, ...]:
     """hal0's own log, as far as it is kept."""
-    return tuple(map(heard_line, sight.own_log()))
+    return thinned([heard_line(one) for one in sight.own_log()])
 
 
 def model_news(sight: Sight) -> str:
@@ -180,7 +185,7 @@ def recent(sight: Sight) -> tuple[JournalLine, ...]:
 
 def slot_cards(sight: Sight) -> tuple[Card, ...]:
     """The cards of all slots."""
-    return cards(sight.slots, sight.snapshot, sight.told.of_slot)
+    return sight.cards
 
 
 def chat_slots(sight: Sight) -> tuple[Bench, ...]:
@@ -190,7 +195,7 @@ def chat_slots(sight: Sight) -> tuple[Bench, ...]:
 
 def slot_summary(sight: Sight) -> Summary:
     """The line over them."""
-    return summary(slot_cards(sight), sight.snapshot)
+    return summary(sight.cards, sight.snapshot)
 
 
 def residency(sight: Sight) -> Timeline:
@@ -205,8 +210,14 @@ def residency(sight: Sight) -> Timeline:
     return timeline(records, sight.told.entries, end - hours * 3600, end)
 
 
+def worst(sight: Sight) -> str:
+    """The worst of it, for the browser's tab."""
+    return slot_summary(sight).title
+
+
 # On every page.
 SHELL = (
+    Region("worst", "partials/_worst.html", worst),
     Region("lemonade", "partials/_lemonade_line.html", lemonade_line),
     Region("trial", "partials/_trial_line.html", trial_line),
     Region("under-way", "partials/_under_way.html", under_way),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hal0app.services.settings import DEFAULT, Setting
@@ -57,6 +57,11 @@ WORDS = {
 }
 
 
+# Key -> the values there are to choose from.
+OPTIONS = {"auth.mode": ("key", "open")}
+KEY_SOURCE = "from HAL0_LEMONADE_KEY, HAL0_LEMONADE_KEY_FILE or lemonade.key, cannot be changed here"
+
+
 @dataclass(frozen=True)
 class Part:
     """One section with its inputs."""
@@ -66,11 +71,33 @@ class Part:
     about: str
     inputs: tuple[Input, ...]
 
+    @property
+    def open(self) -> bool:
+        """Whether anything in it can be changed here."""
+        return any(one.kind != "told" and not one.fixed for one in self.inputs)
+
 
 def parts(settings: Sequence[Setting]) -> list[Part]:
     """Every section, in the order of the schema."""
     names = dict.fromkeys(one.key.partition(".")[0] for one in settings)
     return [_part(name, [one for one in settings if one.key.partition(".")[0] == name]) for name in names]
+
+
+def with_key(shown: Sequence[Part], told: str) -> list[Part]:
+    """The same, with what may be told of Lemonade's key, which no file of settings has."""
+    key = Input("lemonade.key", "Key", "", "told", told, KEY_SOURCE, True)
+    return [replace(one, inputs=(*one.inputs, key)) if one.name == "lemonade" else one for one in shown]
+
+
+def who_may(settings: Sequence[Setting], key_exists: bool) -> str:
+    """Who can change something, as it is now."""
+    if next((one.running for one in settings if one.key == "auth.mode"), "") == "open":
+        return (
+            "Anyone on this network can change models. You can add a token: choose key below, with a key in admin.key."
+        )
+    if key_exists:
+        return "Other machines need the admin key to change something."
+    return "From other machines nothing can be changed: there is no admin key."
 
 
 def _part(name: str, settings: Sequence[Setting]) -> Part:
@@ -82,7 +109,8 @@ def _input(one: Setting) -> Input:
     label, hint = WORDS.get(one.key, (one.key.partition(".")[2], ""))
     source = "default of hal0" if one.source == DEFAULT else f"set in {one.source}"
     source = f"from {one.source}, cannot be changed here" if one.fixed else source
-    kind = setting_input.kind(one.default)
+    options = OPTIONS.get(one.key, ())
+    kind = "pick" if options else setting_input.kind(one.default)
     return Input(
         one.key,
         label,
@@ -93,6 +121,7 @@ def _input(one: Setting) -> Input:
         one.fixed,
         text(one.running) if one.pending else "",
         by_service=one.by_service,
+        options=options,
     )
 
 

@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from hal0app.errors import Hal0Error
 from hal0app.services.lemond_config import WANT
 from hal0app.web import lemond_form, setting_input, settings_form
-from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, bp, page
+from hal0app.web.blueprint import THEME_COOKIE, THEMES, YOU, answers, bp, page
+from hal0app.web.diagnostics import diagnostics
 from hal0app.web.site import site
 
 SAID = {
@@ -32,16 +33,14 @@ def _page(problem: str = "", wrong: str = "", written: dict[str, str] | None = N
     said = SAID.get(request.args.get("said", ""), "")
     reading = site().hal0.lemond_config.shown()
     want: dict[str, Any] = next((one.value for one in settings if one.key == WANT), {})
+    parts = settings_form.with_key(settings_form.parts(settings), site().hal0.lemonade_key)
+    who_may = settings_form.who_may(settings, site().rights.key is not None)
     return page(
-        "settings", problem, status, said, parts=settings_form.parts(settings), wrong=wrong, written=written or {},
-        about=_about(), findings=site().hal0.store.findings(), reading=reading, can_save=_answers(),
-        lemond=lemond_form.inputs(reading, want), pending=sum(one.pending for one in settings),
+        "settings", problem, status, said, parts=parts, who_may=who_may, wrong=wrong, written=written or {},
+        about=_about(), diagnostics=diagnostics(_about()), findings=site().hal0.store.findings(), reading=reading,
+        can_save=answers(), lemond=lemond_form.inputs(reading, want),
+        pending=sum(one.pending for one in settings),
     )  # fmt: skip
-
-
-def _answers() -> bool:
-    """Whether Lemonade answers, so that its own settings can be changed."""
-    return site().hal0.observer.snapshot.seen.link.answers
 
 
 @bp.get("/settings")

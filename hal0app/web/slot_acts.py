@@ -41,7 +41,7 @@ ACTS: dict[str, tuple[Callable[[Slots, str], Job | None], str]] = {
     "load": (lambda slots, name: slots.load(name, YOU), "Loading {name}."),
     "unload": (lambda slots, name: slots.unload(name, YOU), "Unloading {name}; running answers finish first."),
     "restart": (lambda slots, name: slots.restart(name, YOU), "Reloading {name}; running answers finish first."),
-    "cancel": (_cancel, "The load of {name} is cancelled."),
+    "cancel": (_cancel, "What {name} waited for is cancelled."),
     "clear": (_clear, "The failures of {name} are forgotten."),
     "pin": (_set(pinned=True), "{name} is pinned: it is not evicted to make room."),
     "unpin": (_set(pinned=False), "{name} is not pinned any more."),

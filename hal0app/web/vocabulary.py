@@ -106,7 +106,24 @@ def _unknown(view: SlotView) -> str:
 
 
 def _waiting(view: SlotView) -> str:
-    return f"waiting for Lemonade to finish {view.waits_for.doing} {view.waits_for.model}"
+    swap = f"; then {view.swaps_to} comes into this slot" if view.swaps_to else ""
+    return f"waiting for Lemonade to finish {view.waits_for.doing} {view.waits_for.model}{swap}"
+
+
+def _swapping(view: SlotView) -> str:
+    return f"swapping to {view.swaps_to}"
+
+
+def note(view: SlotView) -> str:
+    """What is about to happen to a slot that still serves; empty where nothing is."""
+    if not view.swaps_to or view.state not in UP:
+        return ""
+    if view.waits_for.model:
+        return (
+            f"{view.swaps_to} is to take its place, when Lemonade has finished {view.waits_for.doing} "
+            f"{view.waits_for.model}."
+        )
+    return f"{view.swaps_to} is to take its place; running answers finish first."
 
 
 def _paused(view: SlotView) -> str:
@@ -182,6 +199,7 @@ class Face:
     sentence: Callable[[SlotView], str] = _message
     tail: Tail | None = None
     after: Callable[[SlotView], str] = lambda view: ""  # what ends the sentence, behind the tail
+    trouble: str = ""  # what a person has to act on, behind the slot's name
 
 
 BY_STATE: dict[State, Face] = {
@@ -211,10 +229,12 @@ BY_REASON: dict[Reason, Face] = {
     Reason.SWAPPED: Face("Unloaded", Shape.CIRCLE, Tone.CALM, LAST, (LOAD_NOW,)),
     Reason.DISABLED: Face("Off", Shape.CIRCLE, Tone.CALM, LAST, (TURN_ON,), by_file=True),
     Reason.NOT_DOWNLOADED: Face("Not downloaded", Shape.HOLLOW, Tone.CALM, LAST, (TRY_AGAIN, PULL)),
-    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS)),
-    Reason.INVALID_CONFIG: Face("Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, (MEND,), by_file=True),
+    Reason.REFUSED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="cannot be loaded"),
+    Reason.LOAD_FAILED: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="failed to load"),
+    Reason.CRASH_LOOP: Face("Failed", Shape.TRIANGLE, Tone.BAD, FIRST, (TRY_AGAIN, DETAILS), trouble="keeps crashing"),
+    Reason.INVALID_CONFIG: Face(
+        "Invalid", Shape.TRIANGLE, Tone.BAD, FIRST, (MEND,), by_file=True, trouble="has an invalid file"
+    ),
 }
 
 NEEDS_EVIDENCE = frozenset({State.READY, State.IDLE})
@@ -235,11 +255,13 @@ class Case:
 
 # No green mark outlives its evidence, and what will happen by itself is told before what has happened.
 WAITING = Face("Waiting", Shape.SPINNER, Tone.BUSY, MIDDLE, (CANCEL,), sentence=_waiting)
+SWAPPING = Face("Loading", Shape.SPINNER, Tone.BUSY, MIDDLE, (LOADING,), sentence=_swapping, tail=SINCE_BEGUN)
 UNKNOWN = Face("Unknown", Shape.DASHES, Tone.CALM, MIDDLE, (UNLOAD,), sentence=_unknown, tail=SINCE_LOOKED)
 DRIFT = Face("Drift", Shape.DIAMOND, Tone.BUSY, MIDDLE, (RELOAD, KEEP), sentence=_drift)
 PAUSED = Face("Paused", Shape.CAUTION, Tone.WARN, MIDDLE, (TRY_NOW, DETAILS), sentence=_paused, tail=UNTIL_TRIED)
 CASES: tuple[Case, ...] = (
     Case(WAITING, lambda view, answers: bool(view.waits_for.model) and _is_wanted(view)),
+    Case(SWAPPING, lambda view, answers: bool(view.swaps_to) and view.state is State.OFFLINE),
     Case(UNKNOWN, lambda view, answers: not answers and _is_unproven(view)),
     Case(DRIFT, lambda view, answers: bool(view.differences) and view.state in NEEDS_EVIDENCE),
     Case(PAUSED, lambda view, answers: _is_paused(view)),

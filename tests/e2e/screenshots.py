@@ -74,6 +74,7 @@ def take(
         tab = Tab(context.new_page(), url, context)
         tab.open(path)
         ready(tab.page)
+        tab.page.evaluate("window.scrollTo(0, 0)")  # or the head stands in the middle of a long picture
         tab.page.wait_for_timeout(300)  # a morph and a font may still settle
         tab.page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
         context.close()

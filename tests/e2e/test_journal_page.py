@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 import requests
 from playwright.sync_api import expect
 
@@ -23,10 +24,11 @@ def act(box: Box, times: int = 1) -> None:
         box.app.post(f"/api/slots/primary/{'pin' if number % 2 else 'unpin'}").raise_for_status()
 
 
-def fill(box: Box, lines: int) -> None:
-    """Write so many lines at once, as another process does."""
+def fill(box: Box, lines: int, apart_s: float = 0.0) -> None:
+    """Write so many lines at once, as another process does, that tell of so many moments before now."""
     store = Store(box.app.home / "var" / "hal0.db", Retention())
-    store.write_journal([Entry(time.time(), "system.test", f"line {number}") for number in range(lines)])
+    ages = [apart_s * (lines - number) for number in range(lines)]
+    store.write_journal([Entry(time.time() - age, "system.test", f"line {number}") for number, age in enumerate(ages)])
     store.close()
 
 
@@ -81,6 +83,7 @@ def test_a_reader_who_scrolled_up_is_left_in_peace(box: Box, open_tab: OpenTab) 
 
 
 def test_the_page_keeps_at_most_a_thousand_lines(box: Box, open_tab: OpenTab) -> None:
+    act(box)
     tab = open_tab(box.url).open("/journal")
     tab.page.evaluate(
         """for (let number = 0; number < 1100; number += 1) {
@@ -113,15 +116,39 @@ def test_the_journal_reads_without_a_script_and_as_text(box: Box, open_tab: Open
     assert text.text.splitlines()[-1].endswith("slot primary was changed")
 
 
-def test_earlier_lines_are_a_page_of_their_own(box: Box, open_tab: OpenTab) -> None:
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_earlier_lines_come_above_or_are_a_page_of_their_own(box: Box, open_tab: OpenTab, script: bool) -> None:
     fill(box, 600)
+    tab = open_tab(box.url, java_script_enabled=script)
+    tab.page.goto(f"{box.url}/journal")
+    lines = tab.page.locator("#log > li")
+    expect(lines).to_have_count(500)
+    first = lines.first.get_attribute("id")
+    tab.page.click("#log-earlier")
+    if script:
+        expect(lines.nth(500)).to_be_attached()
+        expect(tab.page.locator(f"#{first}")).to_be_in_viewport()  # what was read has not moved away
+        ids = [int(id_[1:]) for id_ in lines.evaluate_all("lines => lines.map(line => line.id)")]
+        assert ids == list(range(ids[0], ids[-1] + 1))
+        assert tab.axe() == []
+    else:
+        expect(tab.page.locator(".said")).to_contain_text("Older lines.")
+        expect(lines).not_to_have_count(0)
+        tab.page.click(".said a")
+        expect(lines).to_have_count(500)
+
+
+def test_lines_that_did_not_come_are_told(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url).open("/journal")
-    tab.page.click(".earlier a")
-    expect(tab.page.locator(".said")).to_contain_text("Older lines.")
-    expect(tab.page.locator("#log li")).not_to_have_count(0)
-    tab.page.click(".said a")
-    act(box, 1)
-    expect(tab.page.locator("#log li").last).to_contain_text("slot primary was changed")
+    tab.hide(True)
+    fill(box, 300, apart_s=1.0)
+    tab.hide(False)
+    expect(tab.page.locator("#log .gap")).to_have_text(
+        "100 lines left out, while this page did not listen. Download full log"
+    )
+    tab.link("live")
+    fill(box, 900)
+    expect(tab.page.locator("#log-thin")).to_have_text("Showing 1 in 5 lines. Download full log")
 
 
 def test_lemonades_own_log_is_beside_it_as_it_comes(box: Box, open_tab: OpenTab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -130,3 +131,24 @@ def test_while_lemonade_is_away_its_settings_are_as_last_read_and_not_saved(box:
     finally:
         box.engine.start()
         expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")
+
+
+@SCRIPT
+def test_hal0_is_restarted_from_its_settings_and_open_pages_say_that_it_was_asked_for(
+    box: Box, open_tab: OpenTab, saved: Path, script: bool
+) -> None:
+    other = open_tab(box.url, allowed=("timeout",)).open("/models")  # a start on a slow machine
+    saved.parent.mkdir(exist_ok=True)
+    saved.write_text(f"[retention]\noperations = {2001 + script}\n")
+    tab = open_tab(box.url, java_script_enabled=script)
+    tab.page.goto(f"{box.url}/settings")
+    expect(tab.page.locator("#pending")).to_have_text("1 saved setting waits for a restart of hal0.")
+    tab.page.click("#restart")
+    expect(tab.page.locator(".ask")).to_contain_text("No answer is running.")
+    tab.page.click(".ask button:text-is('Restart hal0')")
+    expect(other.page.locator("#link")).to_have_text(re.compile("^Restarting, as you asked\\."))
+    expect(tab.page.locator(".said")).to_have_text("hal0 was restarted.")
+    expect(tab.page.locator("#pending")).to_have_count(0)
+    other.link("live")
+    assert not other.reloaded
+    assert box.app.journal(kind="system.worker") == []

@@ -21,7 +21,7 @@ def test_a_load_that_waits_for_another_says_so_and_can_be_cancelled(box: Box, op
         tab.card("primary", "Waiting", "waiting for Lemonade to finish loading tiny-b")
         expect(tab.page.locator("#slot-second .sentence")).to_have_text(re.compile(r"^loading tiny-b for \d+:\d\d"))
         tab.press("primary", "cancel")
-        expect(tab.page.locator("#toasts")).to_contain_text("The load of primary is cancelled.")
+        expect(tab.page.locator("#toasts")).to_contain_text("What primary waited for is cancelled.")
         tab.card("primary", "Unloaded" if before["reason"] == "operator" else "Not loaded")
         expect(tab.page.locator("#alerts .toast")).to_have_count(0)
     tab.card("second", "Ready")

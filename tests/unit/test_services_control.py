@@ -728,6 +728,32 @@ def test_a_load_in_line_behind_another_tells_what_it_waits_for_and_can_be_cancel
     eventually(lambda: (pools.state("embed"), pools.reason("embed")) == ("offline", "never_loaded"))
 
 
+def test_a_swap_in_line_behind_a_load_tells_what_it_waits_for_and_can_be_cancelled(pools: House) -> None:
+    pools.lemond.put("e")
+    pools.look()
+    pools.lemond.gate.clear()
+    first = pools.control.load(want(pools, "m"), "ann")
+    assert pools.lemond.loading.wait(20)
+    in_line = pools.slots.swap("second", "o", "ann")
+    pools.slots.swap("embed", "f", "ann")
+    eventually(lambda: pools.control.swapping("embed", "e") == ("f", Call("loading", "m")), "it waits for its turn")
+    assert pools.control.swapping("second", "n") == ("o", Call("loading", "m"))
+    assert pools.control.swapping("primary", "m") == ("", NOBODY)
+    seen = {name: pools.slots.one(name) for name in ("second", "embed")}
+    assert {name: (one.swaps_to, one.waits_for.model) for name, one in seen.items()} == {
+        "second": ("o", "m"), "embed": ("f", "m"),
+    }  # fmt: skip
+    for name in seen:
+        pools.slots.cancel(name, "ann")
+    with pytest.raises(Hal0Error, match="the swap of 'second' to 'o' was cancelled by ann"):
+        in_line.wait(20)
+    pools.lemond.gate.set()
+    assert first.wait(20)
+    eventually(lambda: pools.control.swapping("embed", "e") == ("", NOBODY), "it is over")
+    assert ("load", "o") not in pools.lemond.calls
+    assert pools.slots.one("embed").config == slot("embed", "e", type="embedding", wait_s=20)
+
+
 def test_a_load_that_lemond_has_begun_is_not_cancelled(house: House) -> None:
     house.lemond.gate.clear()
     job = house.control.load(want(house), "ann")

@@ -161,7 +161,7 @@ def test_what_needs_a_person_comes_first_then_what_works_then_the_rest() -> None
 def test_the_summary_counts_and_its_title_tells_the_worst() -> None:
     views = [view(name="a"), view(State.ERROR, Reason.LOAD_FAILED, "b"), view(State.OFFLINE, Reason.EVICTED, "c")]
     told = summary(cards(views, UP), UP)
-    assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b",), "! 1 failed")
+    assert (told.slots, told.ready, told.needs_you, told.title) == (3, 1, ("b failed to load",), "! 1 failed")
     assert summary(cards(views, DOWN), DOWN).title == "! Lemonade is down"
     assert summary(cards(views[:1], UP), UP).title == ""
 
@@ -215,7 +215,8 @@ def test_word_mark_colour_buttons_and_counts_agree(word: str) -> None:
     assert {button.act for button in shown.buttons} == acts
     line = summary([shown], UP if answers else DOWN)
     assert line.ready == (tone is Tone.GOOD)
-    assert line.needs_you == (("chat",) if tone is Tone.BAD else ())
+    assert line.needs_you == ((f"chat {face(one, answers).trouble}",) if tone is Tone.BAD else ())
+    assert bool(face(one, answers).trouble) == (tone is Tone.BAD)
     assert (face(one, answers).line == FIRST) == (tone is Tone.BAD)
     assert (shown.shape in {Shape.DISC, Shape.TARGET}) == (tone is Tone.GOOD)
     assert (shown.shape is Shape.SPINNER) == (tone is Tone.BUSY and word != "Drift")
@@ -251,6 +252,21 @@ def test_what_goes_on_or_is_to_come_has_its_time() -> None:
         assert (shown.tail.words, shown.tail_at) == (words, at)
     assert cards([paused], UP)[0].sentence == "3 loads failed"
     assert cards([STATES["Waiting"][0]], UP)[0].sentence == "waiting for Lemonade to finish loading big"
+
+
+def test_a_slot_that_is_being_swapped_says_to_what_and_still_shows_that_it_serves() -> None:
+    waits = Call("loading", "big")
+    away = cards([view(State.OFFLINE, Reason.NEVER_LOADED, swaps_to="new", waits_for=waits)], UP)[0]
+    assert (away.word, away.sentence) == (
+        "Waiting", "waiting for Lemonade to finish loading big; then new comes into this slot",
+    )  # fmt: skip
+    there = cards([view(swaps_to="new", waits_for=waits)], UP)[0]
+    assert (there.word, there.note) == ("Ready", "new is to take its place, when Lemonade has finished loading big.")
+    assert [(one.act, one.label) for one in there.buttons] == [("cancel", "Cancel the swap"), ("unload", "Unload")]
+    begun = cards([view(State.SERVING, in_flight=1, swaps_to="new")], UP)[0]
+    assert (begun.word, begun.note) == ("Serving", "new is to take its place; running answers finish first.")
+    gone = cards([view(State.OFFLINE, Reason.SWAPPED, swaps_to="new")], UP)[0]
+    assert (gone.word, gone.sentence, gone.note) == ("Loading", "swapping to new", "")
 
 
 def test_an_evicted_slot_can_be_pinned_at_once_unless_it_is() -> None:

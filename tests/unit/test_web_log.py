@@ -11,7 +11,7 @@ from hal0app.adapters.log_tail import LogTail
 from hal0app.adapters.store import Store
 from hal0app.core.journal import LEVELS, Entry
 from hal0app.core.settings import Retention
-from hal0app.web.log import Filters, LogLine, log_line
+from hal0app.web.log import LIVE_LINES, Filters, LogLine, log_line, thinned
 
 
 @pytest.fixture
@@ -74,3 +74,16 @@ def test_hal0s_own_log_is_heard_line_by_line_with_its_level() -> None:
 )
 def test_a_line_names_the_request_that_caused_it_where_one_did(cause: object, request_id: str) -> None:
     assert log_line(Entry(1.0, "slot.load", "x", data={"cause": cause})).request == request_id
+
+
+def line(number: int, at: int) -> LogLine:
+    return LogLine(number, at, "info", "", "", "", "text", "")
+
+
+def test_of_a_second_with_many_lines_an_open_page_gets_every_so_many_th() -> None:
+    calm = [line(number, number) for number in range(1, 51)]
+    assert thinned(calm) == tuple(calm)
+    burst = [line(number, 1000) for number in range(100, 100 + 4 * LIVE_LINES)]
+    assert [one.number for one in thinned(burst)] == [one.number for one in burst if one.number % 4 == 0]
+    assert thinned([*calm, *burst])[-1].number == burst[-4].number
+    assert len(thinned([line(number, number // 150) for number in range(1000)])) == LIVE_LINES

@@ -64,10 +64,6 @@ def test_what_may_not_be_read_is_told_with_what_to_do() -> None:
     assert "group" in told.fix
 
 
-def test_the_first_line_has_the_worst_for_the_tab() -> None:
-    assert overview(Summary(2, 1, ("bad",)), memory_shown(None, UP), traffic(None)).title == "! 1 failed"
-
-
 def test_traffic_is_told_in_figures_and_a_curve() -> None:
     shown = traffic(Throughput((0.0,) * 58 + (20.0, 40.0), (0.0,) * 60, 120, 3))
     assert shown.now == "40 tokens/s"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from hal0app.core import secret
 from hal0app.core.settings import Settings
 from hal0app.services.settings import Setting, keys
-from hal0app.web.settings_form import SECTIONS, WORDS, changed, parts
+from hal0app.web.settings_form import SECTIONS, WORDS, changed, parts, who_may, with_key
 
 
 def setting(key: str, value: Any, default: Any, **more: Any) -> Setting:
@@ -56,3 +57,20 @@ def test_only_what_was_changed_is_saved_and_the_default_wins_over_a_file_below()
 def test_what_the_environment_gives_is_never_sent() -> None:
     form = {"server__host": "127.0.0.1", "server__allowed_hosts": "a, b", "server__port": "9999"}
     assert save("server", **form) == {}
+
+
+def test_who_may_change_something_is_told_as_it_is() -> None:
+    assert who_may([setting("auth.mode", "key", "key", running="open")], True).startswith("Anyone on this network can")
+    assert "need the admin key" in who_may([setting("auth.mode", "key", "key")], True)
+    assert "nothing can be changed" in who_may([setting("auth.mode", "key", "key")], False)
+
+
+def test_of_lemonades_key_only_its_end_is_told_and_nothing_of_a_short_one() -> None:
+    told = [secret.told(one) for one in (None, "", "short", "a-key-that-is-long-4f2a")]
+    assert told == ["not set", "not set", "set", "set, ends …4f2a"]
+    (part,) = [one for one in with_key(parts(FEW), "set") if one.name == "lemonade"]
+    assert (part.inputs[-1].label, part.inputs[-1].text, part.inputs[-1].kind) == ("Key", "set", "told")
+
+
+def test_a_section_with_nothing_to_change_has_nothing_to_save() -> None:
+    assert {one.name: one.open for one in parts(FEW)} == {"server": True, "watchdog": True, "lemonade": False}

@@ -121,15 +121,14 @@
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
-    const summary = document.getElementById("summary");
-    const worst = summary ? summary.dataset.title : "";
+    const worst = document.getElementById("worst").dataset.title;
     const wanted = worst ? `${worst} · ${title}` : title;
     if (document.title !== wanted) document.title = wanted;
     const face = worst ? icon.dataset.alert : icon.dataset.calm;
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
-  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version"] });
+  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version", "data-title"] });
 
   // -- focus stays in a card whose button went away with an update
 
@@ -257,6 +256,23 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest(".toast .close")) event.target.closest(".toast").remove();
   });
+
+  // -- copying: what is not served over https has no clipboard, so the text is selected instead
+
+  for (const copy of document.querySelectorAll("[data-copy]")) {
+    const text = document.getElementById(copy.dataset.copy), said = copy.nextElementSibling;
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      text.select();
+      try {
+        await navigator.clipboard.writeText(text.value);
+        said.textContent = "Copied.";
+      } catch {
+        text.focus();
+        said.textContent = "Press Ctrl+C.";
+      }
+    });
+  }
 
   polish();
   unread();
