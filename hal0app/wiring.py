@@ -151,7 +151,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     stats = Stats(history, clock.now, requests.flush)
     sampling = Sampling(observer, MemoryFiles(), LlamaGauges(), clock.now)
     Metering(observer, meters)
-    slots.vitals = Checkup(requests, stats, sampling).vitals
+    slots.views.vitals = Checkup(requests, stats, sampling).vitals
     models = Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines)
     backends = Backends(lemonade, downloads, store, clock.now)
     desk = SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now)

@@ -11,7 +11,7 @@ from hal0app import errors
 from hal0app.api.body import json_object
 from hal0app.api.context import agent, asked, hal0
 from hal0app.services.jobs import Job
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 
 bp = Blueprint("slots", __name__)
 

@@ -19,7 +19,7 @@ from hal0app.core.endpoints import BY_NAME, Access, Endpoint, access, instead, m
 from hal0app.core.model import Model
 from hal0app.services.answer import Answer
 from hal0app.services.ask import Ask
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 
 bp = Blueprint("v1", __name__)
 

@@ -10,7 +10,7 @@ from hal0app.core.operation import Kind, Operation, Status
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Exposition, ResidencyMeters
 from hal0app.services.requests import Requests
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 
 
 class Metering:

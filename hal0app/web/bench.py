@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hal0app.core.slot_type import SlotType
 from hal0app.services.observer import Snapshot
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 from hal0app.web.cards import Card, cards
 from hal0app.web.vocabulary import duration
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hal0app.core.operation import Cause
 from hal0app.core.slot_config import SlotConfig
-from hal0app.services.slots import SEEDED
+from hal0app.services.definitions import SEEDED
 
 ASKED_FIRST = frozenset({"swap", "edit", "delete", "details"})
 

@@ -11,7 +11,7 @@ from hal0app.core.slot import State
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.vitals import Vitals
 from hal0app.services.observer import Snapshot
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 from hal0app.web.buttons import CANCEL, KEEP, PIN, SWAP, Button, further
 from hal0app.web.history import Line, history
 from hal0app.web.vocabulary import COUNTED, LAST, Counted, Face, Shape, Tail, Tone, duration, face, gib, note, tokens

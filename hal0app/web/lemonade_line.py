@@ -16,7 +16,7 @@ from hal0app.core.residency import Link
 from hal0app.core.slot import State
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import Told
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 
 RESTART_TOLD_S = 600.0
 START_TAKES_S = 30.0

@@ -18,7 +18,7 @@ from hal0app.services.heard import KEEP, Line
 from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web.backend_row import BackendRow, backend_rows
 from hal0app.web.bench import Bench, benches

@@ -13,7 +13,7 @@ from hal0app.core.operation import last_finished
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
 from hal0app.errors import Hal0Error
-from hal0app.services.slots import SEEDED
+from hal0app.services.definitions import SEEDED
 from hal0app.web import slot_form
 from hal0app.web.blueprint import YOU, asking, begun, bp
 from hal0app.web.painting import clock

@@ -12,7 +12,7 @@ from typing import Any
 
 from hal0app.core.reasons import Reason
 from hal0app.core.slot import State
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 from hal0app.web.buttons import (
     CANCEL,
     CHOOSE_MODEL,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import requests
 
+from tests.soak.seen import Seen
 from tests.support.app import App
 from tests.support.engines import Engine
 from tests.support.waiting import eventually
@@ -19,18 +18,6 @@ from tests.support.waiting import eventually
 SLOTS = {f"slot-{x}": {"type": "llm", "model": f"chat-{x}"} for x in "abcd"}
 CLIENTS = 8
 HEALTH_EVERY_S = 0.2
-GIVE_UP_S = 180.0
-
-
-@dataclass
-class Seen:
-    """What clients and the reader of health saw. `slowest_*` are seconds."""
-
-    answers: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    health_reads: int = 0
-    slowest_health_s: float = 0.0
-    slowest_answer_s: float = 0.0
 
 
 class _Traffic:
@@ -38,7 +25,6 @@ class _Traffic:
         self.app, self.engine = app, engine
         self.seen = Seen()
         self._until = time.monotonic() + seconds
-        self._lock = threading.Lock()
 
     @property
     def on(self) -> bool:
@@ -57,22 +43,11 @@ class _Traffic:
         waited = answer.text.startswith(": hal0")  # a sign of life went out before it was known where it goes
         good = answer.status_code == 200 and (waited or answer.headers.get("X-Hal0-Slot") == slot)
         good = good and (not stream or (answer.text.rstrip().endswith("data: [DONE]") and '"error"' not in answer.text))
-        with self._lock:
-            self.seen.answers[slot] += 1
-            self.seen.slowest_answer_s = max(self.seen.slowest_answer_s, took_s)
-            if not good:
-                self.seen.failures.append(f"{slot}: {answer.status_code} {answer.text[-300:]}")
+        self.seen.note(slot, "" if good else f"{answer.status_code} {answer.text[-300:]}", took_s)
 
     def read_health(self) -> None:
         """Read lemond's health as an outsider does, and note the longest wait."""
-        pause = threading.Event()
-        with requests.Session() as session:
-            while self.on:
-                begun = time.monotonic()
-                session.get(f"{self.engine.url}/v1/health", timeout=GIVE_UP_S).raise_for_status()
-                self.seen.slowest_health_s = max(self.seen.slowest_health_s, time.monotonic() - begun)
-                self.seen.health_reads += 1
-                pause.wait(HEALTH_EVERY_S)
+        self.seen.read_health(self.engine, HEALTH_EVERY_S, lambda: self.on)
 
 
 def run(app: App, engine: Engine, seconds: float, every_second: Callable[[], None] = lambda: None) -> Seen:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import requests
 
 from tests.soak.aborts import Leaver
 from tests.soak.aborts import Seen as Left
+from tests.soak.seen import GIVE_UP_S, Seen
 from tests.support.app import App
 from tests.support.engines import Engine
 
@@ -29,7 +28,6 @@ CLIENTS = 10
 PAGES = 3
 UPLOAD_BYTES = 2_000_000
 HEALTH_EVERY_S = 0.5
-GIVE_UP_S = 180.0
 WRONG = (
     ("/v1/chat/completions", b"{", 400),
     ("/v1/chat/completions", b'{"model": "slot-a"}', 400),
@@ -40,23 +38,12 @@ WRONG = (
 )
 
 
-@dataclass
-class Seen:
-    """What clients saw. `slowest_*` are seconds."""
-
-    answers: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    health_reads: int = 0
-    slowest_health_s: float = 0.0
-    slowest_answer_s: float = 0.0
-
-
 class Household:
     """The clients of one hal0, until their time is up."""
 
     def __init__(self, app: App, engine: Engine, seconds: float, uploads: bool) -> None:
         self._app, self._engine, self.seen, self._left = app, engine, Seen(), Left()
-        self._until, self._lock = time.monotonic() + seconds, threading.Lock()
+        self._until = time.monotonic() + seconds
         acts: dict[Callable[[random.Random], str], int] = {
             self._streams: 4,
             self._chats: 2,
@@ -82,14 +69,7 @@ class Household:
                 wrong = act(chance)
             except OSError as problem:  # what requests raises is one, too
                 wrong = repr(problem)
-            self._note(act.__name__, wrong, time.monotonic() - begun)
-
-    def _note(self, act: str, wrong: str, took_s: float) -> None:
-        with self._lock:
-            self.seen.answers[act] += 1
-            self.seen.slowest_answer_s = max(self.seen.slowest_answer_s, took_s)
-            if wrong:
-                self.seen.failures.append(f"{act} after {took_s:.1f} s: {wrong}")
+            self.seen.note(act.__name__, wrong, time.monotonic() - begun)
 
     def _slot(self, chance: random.Random) -> str:
         return SELDOM if chance.random() < CHANGES else chance.choice(WARM)
@@ -140,14 +120,7 @@ class Household:
 
     def read_health(self) -> None:
         """Read lemond's health as an outsider does, and note the longest wait."""
-        pause = threading.Event()
-        with requests.Session() as session:
-            while self.on:
-                begun = time.monotonic()
-                session.get(f"{self._engine.url}/v1/health", timeout=GIVE_UP_S).raise_for_status()
-                self.seen.slowest_health_s = max(self.seen.slowest_health_s, time.monotonic() - begun)
-                self.seen.health_reads += 1
-                pause.wait(HEALTH_EVERY_S)
+        self.seen.read_health(self._engine, HEALTH_EVERY_S, lambda: self.on)
 
 
 def run(

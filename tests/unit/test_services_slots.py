@@ -40,7 +40,7 @@ def test_a_null_in_a_new_slot_is_a_key_that_was_not_given(house: House) -> None:
 
 @pytest.fixture
 def ported(house: House) -> House:
-    house.slots._ports = range(8081, 8084)
+    house.slots.definitions.ports = range(8081, 8084)
     return house
 
 

@@ -17,7 +17,7 @@ from hal0app.core.slot import Broken, Record, State, guard
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
 from hal0app.services.observer import Snapshot
-from hal0app.services.slots import KeptOut, SlotView
+from hal0app.services.slot_view import KeptOut, SlotView
 from hal0app.services.turn import Call
 from hal0app.web.cards import TYPE_WORDS, Card, cards, summary
 from hal0app.web.vocabulary import BY_REASON, BY_STATE, CASES, FIRST, OPTION_WORDS, Shape, Tone, duration, face

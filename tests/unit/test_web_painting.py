@@ -19,7 +19,7 @@ from hal0app.core.slot_type import SlotType
 from hal0app.services.lemond_config import Reading
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import Told
-from hal0app.services.slots import SlotView
+from hal0app.services.slot_view import SlotView
 from hal0app.services.stock import Shelves
 from hal0app.web import assets
 from hal0app.web.access import Access
