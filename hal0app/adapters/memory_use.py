@@ -42,6 +42,7 @@ class MemoryUseTable:
         try:
             with closing(sqlite3.connect(self._path, BUSY_TIMEOUT_S, isolation_level=None)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")
                 db.execute(TABLE)
                 return db.execute(statement, values).fetchone()
         except sqlite3.Error as problem:

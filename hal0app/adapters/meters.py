@@ -49,7 +49,7 @@ class Meters:
         self._first = histogram("time_to_first_token_seconds", "From acceptance to the first content.", at, WAIT_S)
         self._token = histogram("inter_token_seconds", "Mean time between two tokens of a stream.", per_slot, TOKEN_S)
         self._gap = histogram("longest_token_gap_seconds", "Longest such time in a stream.", per_slot, TOKEN_S)
-        self._queue = histogram("queue_wait_seconds", "Wait for a place and for the model.", per_slot, WAIT_S)
+        self._queue = histogram("queue_wait_seconds", "Wait for a place on its model.", per_slot, WAIT_S)
         self._tokens = counter("tokens", "Tokens of prompts (in) and answers (out).", ("slot", "direction"))
         self._replays = counter("replays", "Requests sent a second time, for their model had gone.", per_slot)
         self._relayed = counter("relayed_bytes", "Bytes of upstreams' answers passed on.", per_slot)

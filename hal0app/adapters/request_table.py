@@ -114,6 +114,7 @@ class RequestTable:
             self._connection = sqlite3.connect(
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # else every batch waits for the disk
             self._connection.row_factory = sqlite3.Row
         return self._connection
 

@@ -41,5 +41,6 @@ class WatchTable:
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
         """The first row, if there is one."""
         with closing(sqlite3.connect(self._path, BUSY_TIMEOUT_S, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = NORMAL")
             db.execute(TABLE)
             return db.execute(statement, values).fetchone()

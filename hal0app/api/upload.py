@@ -69,7 +69,9 @@ def patience(peer: Any, source: Any, idle_s: float) -> Iterator[None]:
         raise errors.error("request.invalid_field", f"the body is not valid HTTP: {broken}") from broken
     except OSError as left:
         source.failed = True
-        raise errors.error("client.gone", "the client left in the middle of its request") from left
+        raise errors.error(
+            "client.gone", "the client ended its side of the connection before its body was whole"
+        ) from left
     finally:
         peer.settimeout(before)
 

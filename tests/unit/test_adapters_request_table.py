@@ -60,6 +60,12 @@ FULL = record(
 )
 
 
+def test_a_batch_does_not_wait_for_the_disk(table: RequestTable) -> None:
+    assert table.append([record()])
+    assert table._db().execute("PRAGMA synchronous").fetchone()[0] == 1  # NORMAL
+    assert table._db().execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
 def test_a_record_comes_back_as_it_was(table: RequestTable) -> None:
     assert table.append([FULL, record(2)])
     assert table.select(Filters()) == [replace(record(2), seq=2), replace(FULL, seq=1)]
