@@ -10,7 +10,7 @@ from hal0app.core import stream_error
 from hal0app.core.dialect import Dialect, error_body
 from hal0app.core.endpoints import dialect, within
 from hal0app.core.headers import Headers
-from hal0app.errors import Hal0Error
+from hal0app.errors import Hal0Error, SlotError
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,18 @@ def error_answer(error: Hal0Error, path: str) -> ErrorAnswer:
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     if error.retry_after is not None:
         headers.append(("Retry-After", str(error.retry_after)))
+    elif _is_lasting(error) and within(path) is not None:
+        headers.append(("X-Should-Retry", "false"))
     if error.details.get("allow"):
         headers.append(("Allow", error.details["allow"]))
     if error.status == 401:
         headers.append(("WWW-Authenticate", 'Basic realm="hal0, admin key as the password"'))
     return ErrorAnswer(error.status, headers, body)
+
+
+def _is_lasting(error: Hal0Error) -> bool:
+    """Whether somebody has to act first, though by its status OpenAI's and Anthropic's clients would try again."""
+    return isinstance(error, SlotError) or error.code == "model.load_failed"
 
 
 def _told(error: Hal0Error, path: str) -> dict[str, Any]:

@@ -208,6 +208,7 @@ def _model(facts: Facts) -> str:
 
 def _failure(facts: Facts) -> Verdict:
     code, cause = (facts.failed.error_code or "", facts.failed.error_message) if facts.failed else ("", "")
+    cause = (cause or "").removeprefix(f"'{_model(facts)}' could not be loaded: ")  # the reason says so itself
     state, reason = FAILURES.get(code, (S.ERROR, Reason.LOAD_FAILED))
     return _verdict(state, reason, model=_model(facts), cause=cause)
 

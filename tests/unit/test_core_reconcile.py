@@ -410,6 +410,12 @@ def test_a_failed_load_is_an_error_with_its_cause() -> None:
     assert told.evictions == 0
 
 
+def test_a_failed_load_is_told_once_in_its_message() -> None:
+    said = failure(error_message="'m' could not be loaded: llama-server failed to start")
+    told = one_after(seen(21), recorded(state=State.STARTING, residency=seen(10)), [said])
+    assert told.message == "loading m failed: llama-server failed to start"
+
+
 def test_an_error_stays_while_nothing_changes() -> None:
     error = recorded(state=State.ERROR, reason=Reason.LOAD_FAILED, message="loading m failed: bad file")
     assert reconcile([slot()], error, seen(30), [failure()], at(30)) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from hal0app import errors
 from hal0app.api.error_answer import error_answer, error_event
 from hal0app.core import sse, stream_error
@@ -35,6 +37,27 @@ def test_every_shape_belongs_to_an_endpoint() -> None:
 def test_an_upstreams_own_error_is_passed_on() -> None:
     assert stream_error.of_upstream(400, b' {"error": {"message": "too long"}} ') == {"message": "too long"}
     assert "500: oops" in str(stream_error.of_upstream(500, b"oops")["message"])
+
+
+@pytest.mark.parametrize(
+    ("code", "retry_after", "told"),
+    [
+        ("slot.disabled", None, "false"),
+        ("slot.error", None, "false"),
+        ("model.load_failed", None, "false"),
+        ("model.quarantined", 60, None),
+        ("slot.busy", 1, None),
+        ("request.timeout", None, None),
+        ("upstream.protocol", None, None),
+    ],
+)
+def test_clients_that_would_try_again_in_vain_are_told_not_to(
+    code: str, retry_after: int | None, told: str | None
+) -> None:
+    error = errors.error(code, "x", retry_after=retry_after)
+    headers = dict(error_answer(error, "/v1/chat/completions").headers)
+    assert headers.get("X-Should-Retry") == told
+    assert ("Retry-After" in headers) is (retry_after is not None)
 
 
 def test_an_anthropic_client_is_told_the_same_before_and_in_a_stream() -> None:
