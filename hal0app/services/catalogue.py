@@ -16,6 +16,7 @@ KEEP_S = 30.0
 AGAIN_S = 2.0  # after a reading that failed, longer after one that took longer
 PATIENCE_S = 1.0  # for a fresher list, while there is an older one to give
 FIND_S = 5.0  # for a name that is on no list
+MOST_NAMES = 1000
 LIST = object()
 
 
@@ -29,6 +30,7 @@ class Catalogue:
         self._patience_s, self._find_s = patience_s, find_s
         self._questions = SingleFile()
         self._models: dict[str, Model] = {}
+        self._listed_as: dict[str, str] = {}  # other names of theirs that lemond knew -> the listed ones
         self._read_at = self._not_before = float("-inf")
         self._forgotten = 0
         self._backends: dict[str, frozenset[str]] = {}
@@ -51,9 +53,11 @@ class Catalogue:
     def find(self, name: str) -> Model | None:
         """The model of this id, downloaded or not; lemond is asked when it is not on the list. None when unknown.
 
+        Lemonade knows some by other names, too, as `user.X`: the model's own id is the listed one.
+
         Raises LemonadeError when it cannot be told, `lemonade.unavailable` after `FIND_S` seconds.
         """
-        known = self._models.get(name)
+        known = self._models.get(name) or self._models.get(self._listed_as.get(name, ""))
         if known is not None:
             if self._due():
                 self._questions.put(LIST, self._read, 0.0)
@@ -68,6 +72,8 @@ class Catalogue:
         found = read_model({"id": name, **row})
         if found.downloaded:
             self._models = {**self._models, found.id: found}
+            if found.id != name and len(self._listed_as) < MOST_NAMES:
+                self._listed_as[name] = found.id
         return found
 
     def _asked(self, key: object, ask: Any) -> Any:
@@ -107,6 +113,7 @@ class Catalogue:
     def forget(self, model: str | None = None) -> None:
         """Read everything anew on the next call; `model` is known to be gone."""
         self._models = {name: one for name, one in self._models.items() if name != model}
+        self._listed_as.clear()
         self._forgotten += 1
         self._read_at = self._not_before = float("-inf")
         self._backends.clear()

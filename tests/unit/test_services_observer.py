@@ -194,6 +194,28 @@ def test_a_model_not_on_the_list_is_asked_for(catalogue: Catalogue, lemond: Fake
     assert "new" in {one.id for one in catalogue.known()}
 
 
+def test_another_name_of_a_model_is_asked_for_once_and_then_needs_no_lemond(
+    catalogue: Catalogue, lemond: FakeLemond
+) -> None:
+    lemond.rows["user.m"] = {"id": "m"}
+    for _ in range(2):
+        found = catalogue.find("user.m")
+        assert found is not None
+        assert found.id == "m"
+        lemond.link = Link.DOWN
+    assert lemond.asked.count("user.m") == 1
+
+
+def test_a_name_that_is_listed_itself_means_that_model(catalogue: Catalogue, lemond: FakeLemond) -> None:
+    lemond.rows["user.m"] = {"id": "m"}
+    catalogue.find("user.m")
+    lemond.rows["user.m"] = {"id": "user.m"}
+    catalogue.forget()
+    found = catalogue.find("user.m")
+    assert found is not None
+    assert found.id == "user.m"
+
+
 def test_a_list_that_is_due_is_read_once_by_the_first_who_looks_for_a_model(
     catalogue: Catalogue, lemond: FakeLemond, clock: HandClock
 ) -> None:
