@@ -145,7 +145,7 @@ class RequestTable:
     def _select(self, filters: Filters) -> list[RequestRecord]:
         lowest, highest = filters.status or (None, None)
         wanted = [name for name in CLAUSES if getattr(filters, name) is not None]
-        clauses = " AND ".join(["seq > :since", *(CLAUSES[name] for name in wanted)])
+        clauses = " AND ".join(["seq > :since", "seq % :every = 0", *(CLAUSES[name] for name in wanted)])
         query = f"SELECT * FROM request WHERE {clauses} ORDER BY seq DESC LIMIT :limit"  # noqa: S608 - fixed clauses
         values = {**filters.__dict__, "lowest": lowest, "highest": highest}
         values.pop("status")

@@ -65,7 +65,10 @@ class RequestRecord:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which records are wanted, newest first; None does not filter. `status` is a range, `since` a `seq`."""
+    """Which records are wanted, newest first; None does not filter. `status` is a range, `since` a `seq`.
+
+    `every`: of the records only those whose `seq` it divides.
+    """
 
     limit: int = 100
     since: int = 0
@@ -73,6 +76,7 @@ class Filters:
     model: str | None = None
     agent: str | None = None
     status: tuple[int, int] | None = None
+    every: int = 1
 
 
 @dataclass(frozen=True)

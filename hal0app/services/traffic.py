@@ -11,7 +11,9 @@ from hal0app.core.throughput import WINDOW_S, Throughput, throughput
 from hal0app.services.interest import Interest
 
 PERIOD_S = 5.0
-MOST = 1000  # records a look; more in so short a time are not drawn
+MOST = 1000  # records a look; of more, every so-many-th is read
+KEEP = 5 * MOST  # of more, every other one is kept
+FEWER = 4
 Select = Callable[[Filters], list[RequestRecord]]
 
 
@@ -21,7 +23,8 @@ class Traffic:
     def __init__(self, select: Select, clock: Clock) -> None:
         self._select, self._clock = select, clock
         self.watch = Interest(clock, self.look, lambda: PERIOD_S)
-        self._records: deque[RequestRecord] = deque(maxlen=5 * MOST)
+        self._records: deque[tuple[RequestRecord, int]] = deque()  # with how many each stands for
+        self._last = 0
         self._shown: Throughput | None = None
 
     def shown(self) -> Throughput | None:
@@ -31,10 +34,22 @@ class Traffic:
 
     def look(self) -> Throughput:
         """Read what has come, forget what is too old."""
-        last = self._records[-1].seq if self._records else 0
-        self._records.extend(reversed(self._select(Filters(limit=MOST, since=last or 0))))
         now = self._clock().wall
-        while self._records and self._records[0].ts < now - 2 * WINDOW_S:
+        found, every = self._read(now - 2 * WINDOW_S)
+        self._last = (found[0].seq or 0) if found else self._last
+        self._records.extend((one, every) for one in reversed(found))
+        if len(self._records) > KEEP:
+            self._records = deque((one, 2 * times) for one, times in list(self._records)[::2])
+        while self._records and self._records[0][0].ts < now - 2 * WINDOW_S:
             self._records.popleft()
-        self._shown = throughput(self._records, now)
+        self._shown = throughput((one for one, _ in self._records), now, (times for _, times in self._records))
         return self._shown
+
+    def _read(self, begin: float) -> tuple[list[RequestRecord], int]:
+        """What has come, newest first, all of it or every so-many-th, and how many each stands for."""
+        every = 1
+        while True:
+            found = self._select(Filters(limit=MOST, since=self._last, every=every))
+            if len(found) < MOST or found[-1].ts < begin:
+                return found, every
+            every *= FEWER

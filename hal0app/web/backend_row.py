@@ -40,7 +40,10 @@ def _backend(one: Mapping[str, Any]) -> BackendRow:
     name = f"{NAMES.get(one['recipe'], one['recipe'])} ({one['backend']})"
     page = one.get("action") or ""
     if page and one.get("state") != "installed":
-        return BackendRow(one["id"], name, "Needs a step on the host", page=page if page.startswith("http") else "")
+        what = f": {one['message']}" if one.get("message") else ""
+        return BackendRow(
+            one["id"], name, f"Needs a step on the host{what}", page=page if page.startswith("http") else ""
+        )
     if one.get("state") not in STATES:
         reason = one.get("message") or "Lemonade does not say why"
         return BackendRow(one["id"], name, f"Not available on this machine: {reason}")

@@ -71,7 +71,8 @@ def _left(entry: Entry) -> Line | None:
 
 def _changed(entry: Entry) -> Line:
     text = entry.message.removeprefix(f"slot {entry.slot} was ")
-    return Line(round(entry.ts), "Changed", text, entry.agent or "")
+    word, text = ("Swapped", text.removeprefix("swapped ")) if text.startswith("swapped ") else ("Changed", text)
+    return Line(round(entry.ts), word, "" if text == "changed" else text, entry.agent or "")
 
 
 TELL: dict[str, Any] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hal0app.core.hardware import Gpu, Hardware
-from hal0app.core.memory_map import MemoryMap, Part
+from hal0app.core.memory_map import GPU, MemoryMap, Part
 from hal0app.core.throughput import Throughput
 from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
@@ -40,15 +41,26 @@ class Memory:
     unaccounted: str = ""
     problem: str = ""
     stale: bool = False
+    floor: str = ""  # what keeps some of it free, in words
+    floor_left: float | None = None  # percent from the left
 
 
-def memory_shown(gauges: Gauges | None, snapshot: Snapshot, held: Mapping[str, str] | None = None) -> Memory:
-    """The map, rounded so that equal looks are equal. `held`: the models in it with the slots that have them."""
+def memory_shown(
+    gauges: Gauges | None,
+    snapshot: Snapshot,
+    held: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Memory:
+    """The map, rounded so that equal looks are equal.
+
+    `held`: the models in it with the slots that have them; `config`: lemond's own, as far as it is known.
+    """
     if gauges is None:
         return Memory(problem="Reading the machine's memory.")
     if gauges.memory is None:
         return Memory(problem="Memory is not reported on this machine.")
     shown = gauges.memory
+    floor, floor_left = _floor(shown, config or {})
     return Memory(
         where=shown.where,
         used=gib(shown.used),
@@ -58,7 +70,19 @@ def memory_shown(gauges: Gauges | None, snapshot: Snapshot, held: Mapping[str, s
         unknown=tuple(part.name for part in shown.parts if part.size is None),
         unaccounted=gib(shown.unaccounted) if shown.unaccounted > GIB // 10 else "",
         stale=not snapshot.seen.fresh,
+        floor=floor,
+        floor_left=floor_left,
     )
+
+
+def _floor(shown: MemoryMap, config: Mapping[str, Any]) -> tuple[str, float | None]:
+    """What lemond does when memory runs out: where it begins to evict, or that it does not."""
+    share = config.get("auto_evict_threshold_pct")
+    if config.get("auto_evict") is True and isinstance(share, int | float) and 0 < share <= 1 and shown.where == GPU:
+        return f"Lemonade evicts by itself below {gib(round(shown.total * (1 - share)))} free", round(100 * share, 1)
+    if config.get("auto_evict") is False:
+        return "Nothing is evicted for want of memory: hal0 refuses a load that does not fit.", None
+    return "", None
 
 
 def _pieces(shown: MemoryMap, held: Mapping[str, str]) -> Iterator[Piece]:
@@ -166,7 +190,7 @@ def traffic(shown: Throughput | None) -> Traffic:
         label = "No requests in the last 10 minutes."
         return Traffic(label, (Curve("Output", _line((0.0, 0.0)), label),))
     ttft = "not reported" if shown.ttft_ms is None else f"{shown.ttft_ms} ms"
-    figures = (("First token, median", ttft), ("Requests", str(shown.requests)))
+    figures = (("First token, median", ttft), ("Requests", _requests(shown)))
     now = _speed(shown.output[-1]) if shown.output[-1] >= 0.5 else ""
     curves = (_curve("Output", shown.output), _curve("Prompts", shown.prompt))
     return Traffic("Tokens a second", curves, figures, now)
@@ -174,12 +198,23 @@ def traffic(shown: Throughput | None) -> Traffic:
 
 def _curve(name: str, values: Sequence[float]) -> Curve:
     now, most, average = values[-1], max(values), sum(values) / len(values)
-    label = f"{_speed(now)} now, {_speed(most)} at most, {_speed(average)} on average"
+    label = f"{_figure(now)} now, {_figure(most)} at most, {_figure(average)} on average, in tokens/s"
     return Curve(name, _line(values), label)
 
 
+def _requests(shown: Throughput) -> str:
+    count = f"{shown.requests:,}".replace(",", "\u202f")
+    return count if shown.every == 1 else f"about {count}, drawn from 1 in {shown.every}"
+
+
 def _speed(tokens: float) -> str:
-    return f"{tokens:.0f} tokens/s" if tokens >= 10 else f"{tokens:.1f} tokens/s"
+    return f"{_figure(tokens)} tokens/s"
+
+
+def _figure(number: float) -> str:
+    """Two digits at least: `2936`, `41`, `0.8`, `0.04`; what is less than that is `0`."""
+    digits = 0 if number >= 10 else 1 if number >= 0.1 or number < 0.005 else 2
+    return f"{number:.{digits}f}" if number >= 0.005 else "0"
 
 
 def _line(values: Sequence[float]) -> str:

@@ -9,12 +9,13 @@ import hashlib
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from hal0app.core.throughput import Throughput
 from hal0app.core.timeline import MINUTE, Timeline, timeline
 from hal0app.services.hal0 import Hal0
 from hal0app.services.heard import KEEP, Line
+from hal0app.services.lemond_config import Reading
 from hal0app.services.machine import Gauges
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import NOTHING_TOLD, Recall, Told
@@ -50,6 +51,7 @@ class Sight:
     traffic: Callable[[], Throughput | None] = lambda: None
     heard: Callable[[], list[Line]] = list
     own_log: Callable[[], list[Line]] = list
+    lemond: Callable[[], Reading] = Reading  # its configuration; asking keeps it read
     lemonade_there: Callable[[], bool] = lambda: True
     pulling: Callable[[], bool] = lambda: False  # known without asking, so that every page can show it
 
@@ -71,6 +73,7 @@ def look(hal0: Hal0, recall: Recall) -> Sight:
         traffic=hal0.traffic.shown,
         heard=hal0.heard.lines,
         own_log=hal0.own_log.lines,
+        lemond=partial(hal0.lemond_config.shown, 0.0),
         lemonade_there=hal0.lemonade_there,
         pulling=hal0.downloads.under_way,
     )
@@ -160,7 +163,7 @@ def memory(sight: Sight) -> Memory:
         if view.resident is not None:
             named.setdefault(view.resident.model, []).append(view.slot.name)
     held = {model: f"{', '.join(slots)} ({model})" for model, slots in named.items()}
-    return memory_shown(sight.gauges(), sight.snapshot, held)
+    return memory_shown(sight.gauges(), sight.snapshot, held, sight.lemond().values)
 
 
 def hardware(sight: Sight) -> tuple[Fact, ...]:

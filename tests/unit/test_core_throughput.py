@@ -8,7 +8,7 @@ import pytest
 
 from hal0app.core.request_record import RequestRecord
 from hal0app.core.throughput import POINTS, STEP_S, Throughput, throughput
-from hal0app.services.traffic import Traffic
+from hal0app.services.traffic import KEEP, MOST, Traffic
 from tests.unit.fakes import WALL, HandClock
 
 NOW = 10_005.0  # in the middle of the last step
@@ -52,3 +52,21 @@ def test_only_new_records_are_read_and_old_ones_forgotten() -> None:
     clock.pass_s(5000)
     assert traffic.look().requests == 0
     assert asked == [0, 2, 2]
+
+
+def test_of_very_many_requests_every_so_many_th_is_read_and_stands_for_the_others() -> None:
+    there = [record(WALL + 990, 1.0, 10, seq=one) for one in range(3 * MOST, 0, -1)]
+
+    def select(filters: Any) -> list[RequestRecord]:
+        wanted = [one for one in there if (one.seq or 0) > filters.since and not (one.seq or 0) % filters.every]
+        return wanted[: filters.limit]
+
+    traffic = Traffic(select, HandClock())
+    shown = traffic.look()
+    assert (shown.requests, shown.every) == (3 * MOST, 4)
+    assert sum(shown.output) * STEP_S == pytest.approx(30 * MOST)
+    for look in range(1, 9):  # what is kept is thinned out in its turn
+        there[:] = [record(WALL + 995, 1.0, 10, seq=(3 + look) * MOST - one) for one in range(1, MOST)]
+        shown = traffic.look()
+    assert len(traffic._records) <= KEEP
+    assert shown.requests == pytest.approx(3 * MOST + 8 * (MOST - 1), rel=0.01)

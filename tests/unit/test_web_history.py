@@ -54,7 +54,7 @@ def test_what_an_operation_tells_is_not_told_by_the_change_of_state_too() -> Non
 def test_a_change_of_the_definition_is_told() -> None:
     assert words(Entry(1.0, "slot.config", "slot a was changed", slot="a", agent="you")) == (
         "Changed",
-        "changed",
+        "",
         "you",
         "",
     )

@@ -70,7 +70,7 @@ def test_traffic_is_told_in_figures_and_a_curve() -> None:
     assert dict(shown.figures)["First token, median"] == "120 ms"
     output, prompts = shown.curves
     assert output.line.endswith("580,32 590,2")
-    assert (output.name, output.label) == ("Output", "40 tokens/s now, 40 tokens/s at most, 1.0 tokens/s on average")
+    assert (output.name, output.label) == ("Output", "40 now, 40 at most, 1.0 on average, in tokens/s")
     assert (prompts.name, prompts.line) == ("Prompts", prompts.line.replace(",2 ", ",62 "))
     assert overview(Summary(1, 1), memory_shown(None, UP), shown).speed == "40 tokens/s"
 
@@ -79,3 +79,21 @@ def test_no_traffic_is_a_flat_line_and_said() -> None:
     assert traffic(Throughput()).label == "No requests in the last 10 minutes."
     assert [curve.line for curve in traffic(Throughput()).curves] == ["0,62 590,62"]
     assert traffic(None).figures == ()
+
+
+def test_where_lemonade_evicts_by_itself_is_marked_and_where_it_does_not_is_said() -> None:
+    on = {"auto_evict": True, "auto_evict_threshold_pct": 0.9}
+    shown = memory_shown(Gauges(Hardware(), memory=MAP), UP, None, on)
+    assert (shown.floor, shown.floor_left) == ("Lemonade evicts by itself below 9.6 GiB free", 90.0)
+    off = memory_shown(Gauges(Hardware(), memory=MAP), UP, None, {**on, "auto_evict": False})
+    assert (off.floor, off.floor_left) == (
+        "Nothing is evicted for want of memory: hal0 refuses a load that does not fit.", None,
+    )  # fmt: skip
+    assert memory_shown(Gauges(Hardware(), memory=MAP), UP).floor == ""
+
+
+def test_figures_have_as_many_digits_as_they_need() -> None:
+    shown = traffic(Throughput((2936.4,) + (0.0,) * 58 + (0.04,), (0.0,) * 60, 120, 12_345, 4))
+    assert shown.curves[0].label == "0.04 now, 2936 at most, 49 on average, in tokens/s"
+    assert shown.curves[1].label == "0 now, 0 at most, 0 on average, in tokens/s"
+    assert dict(shown.figures)["Requests"].replace("\u202f", " ") == "about 12 345, drawn from 1 in 4"

@@ -4,6 +4,7 @@
   const STALE_MS = 6000, GIVE_UP_MS = 12000, TOAST_MS = 6000, RESTART_MS = 60000;
   const live = document.getElementById("live");
   const link = document.getElementById("link");
+  const dialog = document.getElementById("dialog");
   let beatAt = performance.now();
   let beatClock = new Date();
   let heard = true; // something came on the present connection
@@ -33,12 +34,18 @@
     show(state);
   }
 
+  // a reload takes nothing away that somebody is about
+  const busy = () => dialog.open || dirty || document.querySelector("#transcript > *") !== null;
+  let dirty = false;
+  document.addEventListener("input", (event) => { if (event.target.closest("form[method=post]")) dirty = true; });
+
   live.addEventListener("beat", (event) => {
     heard = true;
     fresh("live");
     const { boot, t } = JSON.parse(event.detail.data);
     ahead = Date.now() - t;
-    if (boot !== document.body.dataset.boot) location.reload();
+    if (boot === document.body.dataset.boot) return;
+    if (busy()) document.getElementById("renewed").hidden = false; else location.reload();
   });
   live.addEventListener("restarting", () => {
     restart = performance.now();
@@ -185,13 +192,15 @@
   const button = (event) => event.target.matches?.("form.act") ? event.target.querySelector("button") : null;
   document.addEventListener("htmx:before:request", (event) => button(event)?.setAttribute("aria-disabled", "true"));
   document.addEventListener("htmx:finally:request", (event) => button(event)?.removeAttribute("aria-disabled"));
+  document.addEventListener("htmx:config:request", (event) => { if (button(event)) event.detail.ctx.request.timeout ??= "30s"; });
   document.addEventListener("htmx:error", (event) => {
-    if (button(event)) alerts.append(document.getElementById("no-answer").content.cloneNode(true));
+    if (!button(event)) return;
+    const words = event.detail.error === "timeout" ? "too-late" : "no-answer";
+    alerts.append(document.getElementById(words).content.cloneNode(true));
   });
 
   // -- pages that ask first open in the dialog; focus lands on what changes nothing and returns to the opener
 
-  const dialog = document.getElementById("dialog");
   let opener = null;
 
   document.addEventListener("click", (event) => {

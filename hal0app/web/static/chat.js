@@ -24,6 +24,7 @@
     return box;
   }
 
+  const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   const seconds = (from) => (performance.now() - from) / 1000;
   const clock = (from) => `${Math.floor(seconds(from) / 60)}:${String(Math.floor(seconds(from) % 60)).padStart(2, "0")}`;
 
@@ -36,7 +37,7 @@
     if (!slot || !answer.looked) return "Sent";
     const time = clock(answer.sent);
     if (slot.word === "Loading") return `Loading ${slot.model} (${time}${slot.last ? `, last time ${slot.last}` : ""})`;
-    if (loaded(slot)) return `Reading about ${answer.asked} prompt tokens (${time})`;
+    if (loaded(slot)) return `Reading about ${grouped(answer.asked)} prompt tokens (${time})`;
     return `Sent. ${slot.word}: ${slot.sentence} (${time})`;
   }
 
@@ -148,7 +149,7 @@
   // Why an answer ended before its end: the context is full where the count of its tokens says so.
   function cut(answer) {
     const ctx = Number(known(answer.slot)?.ctx), all = answer.usage?.total_tokens;
-    if (ctx && all >= ctx) return `Context is full (${ctx} tokens). Start a new chat or raise the context of the slot.`;
+    if (ctx && all >= ctx) return `Context is full (${grouped(ctx)} tokens). Start a new chat or raise the context of the slot.`;
     return "The answer was cut at the longest answer that is set here.";
   }
 
