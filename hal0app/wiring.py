@@ -46,6 +46,7 @@ from hal0app.api.admin import Admin
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.fast_lane import FastLane
 from hal0app.api.proxies import behind
+from hal0app.api.relay_receiving import receive
 from hal0app.api.worker import EXTENSION
 from hal0app.core import secret
 from hal0app.core.lost_worker import told
@@ -133,7 +134,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     preflight = Preflight(catalogue, _sources(lemonade, where.database), quarantines)
     acts = Acts(lemonade, catalogue, leases, observer, store, clock.now, f"api {os.getpid()}", wait_s, preflight)
     control = Control(acts, leases, observer, clock.now, settings.dispatch.heartbeat_s)
-    upstream = HttpUpstream(url.rstrip("/"), key)
+    upstream = HttpUpstream(url.rstrip("/"), key, receive)
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
     routes = Routes(observer, catalogue, settings.alias, settings.dispatch.allow_implicit_pull)

@@ -26,21 +26,26 @@ ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError)
 GONE = (ConnectionResetError, BrokenPipeError)
 
 Body = bytes | Iterable[bytes] | None
+Receive = Callable[[socket.socket, int], bytes]
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """What comes next; nothing once the other side has ended the connection."""
+    return connection.recv(size)
 
 
 class HttpUpstream:
-    """Opens calls. `key` is lemond's own and is sent only to `lemond`, its base URL."""
+    """Opens calls. `key` is lemond's own and is sent only to `lemond`, its base URL. `receive` is how to read."""
 
-    def __init__(self, lemond: str = "", key: str | None = None) -> None:
-        self._lemond, self._key = lemond, key
+    def __init__(self, lemond: str = "", key: str | None = None, receive: Receive = receive) -> None:
+        self._lemond, self._key, self._receive = lemond, key, receive
         self.connections = Connections({_place(lemond)[0]: IDLE_TO_LEMOND} if lemond else None)
 
     def call(self, base_url: str, method: str, path: str, headers: Sequence[tuple[str, str]], body: Body) -> HttpCall:
         """A call to `base_url` + `path`, not yet sent. A body of unknown length goes chunked."""
-        sent = list(headers)
         if self._key and base_url == self._lemond:
-            sent.append(("Authorization", f"Bearer {self._key}"))
-        return HttpCall(self.connections, base_url, method, path, sent, body)
+            headers = [*headers, ("Authorization", f"Bearer {self._key}")]
+        return HttpCall(self.connections, base_url, method, path, headers, body, self._receive)
 
     def run(self) -> None:
         """Close idle connections in time, until stopped."""
@@ -71,7 +76,9 @@ class HttpCall:
         path: str,
         headers: Sequence[tuple[str, str]],
         body: Body,
+        receive: Receive,
     ) -> None:
+        self.receive = receive
         self._connections, self._base_url = connections, base_url
         self._address, self._host, self._prefix = _place(base_url)
         self._method, self._path, self._headers, self._body = method, path, headers, body
@@ -89,8 +96,10 @@ class HttpCall:
         replayable = self._body is None or isinstance(self._body, bytes)
         kept = self._connections.take(self._address) if replayable else None
         if kept is not None:
-            with suppress(Unreached):
+            try:
                 return self._ask(kept)
+            except Unreached:
+                pass  # closed meanwhile
         return self._ask(self._connect())
 
     def _connect(self) -> socket.socket:
@@ -125,28 +134,26 @@ class HttpCall:
         return reply
 
     def _send(self, connection: socket.socket) -> bool:
-        body, headers = self._body, list(self._headers)
+        body = self._body
         self._sent_all = False
         if isinstance(body, bytes):
-            headers.append(("Content-Length", str(len(body))))
-            return send(connection, self._head_with(headers) + body)
-        chunked = body is not None and not any(name.lower() == "content-length" for name, _ in headers)
-        if chunked:
-            headers.append(("Transfer-Encoding", "chunked"))
-        head = self._head_with(headers)
+            return send(connection, self._head_with(("Content-Length", str(len(body)))) + body)
+        chunked = body is not None and not any(name.lower() == "content-length" for name, _ in self._headers)
+        head = self._head_with(("Transfer-Encoding", "chunked")) if chunked else self._head_with()
         return send(connection, head) and send_pieces(connection, body or (), chunked)
 
-    def _head_with(self, headers: Sequence[tuple[str, str]]) -> bytes:
-        return request_head.write(self._method, self._prefix + self._path, self._host, headers)
+    def _head_with(self, *more: tuple[str, str]) -> bytes:
+        return request_head.write(self._method, self._prefix + self._path, self._host, self._headers, *more)
 
     def _head(self, connection: socket.socket) -> tuple[response_head.Head, bytes]:
         data = b""
-        while (found := response_head.read(data, self._method)) is None:
-            piece = connection.recv(READ_BYTES)
+        while True:
+            piece = self.receive(connection, READ_BYTES)
             if not piece:
                 raise ConnectionAbortedError("cut in its head") if data else ConnectionResetError("no answer")
             data += piece
-        return found
+            if (found := response_head.read(data, self._method)) is not None:
+                return found
 
     def abort(self) -> None:
         """End the call; whoever waits on it gets Aborted."""
@@ -196,7 +203,7 @@ class HttpReply:
                 first, self._rest = self._rest, b""
                 yield from self._decoded(first)
             while not self.framing.done:
-                piece = self.connection.recv(READ_BYTES)
+                piece = self._call.receive(self.connection, READ_BYTES)
                 if not piece:
                     self._closed()
                     return
@@ -227,6 +234,14 @@ class HttpReply:
                 tap(piece)
         self._read.clear()
         self._on_raw = tap
+
+    def passed(self) -> bytes | None:
+        """The raw bytes of the body so far, when its framing is right behind them; they are forgotten here."""
+        if self._rest or self.framing.surplus:
+            return None
+        raw = self._read[0] if len(self._read) == 1 else b"".join(self._read)
+        self._read.clear()
+        return raw
 
     def rewind(self) -> bytes:
         """The raw bytes of the body so far; they are forgotten here, and the framing is back before them."""

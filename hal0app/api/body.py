@@ -13,6 +13,7 @@ from hal0app import errors
 from hal0app.api.breath import Breath
 from hal0app.api.context import hal0
 from hal0app.api.incoming import Incoming
+from hal0app.api.plain_request import Held
 from hal0app.api.upload import patience, pieces
 from hal0app.core import json_body, json_keys
 from hal0app.core.json_body import JsonBody, NotJson
@@ -73,10 +74,13 @@ def bounded(request: Incoming, limit: int, peer: Any, idle_s: float, hold: Hold)
     seconds.
     """
     check_plain(request)
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    if isinstance(request.stream, Held):
+        hold.more(request.content_length or 0)
+        return request.stream.read(limit)
     read = BytesIO()
     with patience(peer, request.stream, idle_s):
-        if (request.content_length or 0) > limit:
-            raise _too_large(limit)
         for piece in pieces(request.stream):
             if hold.held + len(piece) > limit:
                 raise _too_large(limit)

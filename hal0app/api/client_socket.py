@@ -23,13 +23,20 @@ class ClientSocket:
 
     `modern`: it speaks HTTP/1.1. `closes`: its connection ends with this request. `stall_s`: a client that takes
     nothing of what is sent to it for so long counts as gone. `uploading`: its body is still being read. `id` is the
-    request's. A method may be called from any greenlet and none blocks.
+    request's. `readable`: a watcher of the hub's, lent for the request. A method may be called from any greenlet and
+    none blocks.
     """
 
     def __init__(
-        self, socket: Any, modern: bool = True, closes: bool = False, stall_s: float = STALL_S, id_: str = ""
+        self,
+        socket: Any,
+        modern: bool = True,
+        closes: bool = False,
+        stall_s: float = STALL_S,
+        id_: str = "",
+        readable: Any = None,
     ) -> None:
-        self.socket, self.modern, self.closes = socket, modern, closes
+        self.socket, self.modern, self.closes, self._readable = socket, modern, closes, readable
         self.stall_s, self.id = stall_s, id_
         self.begun = False
         self.gone = False
@@ -46,7 +53,7 @@ class ClientSocket:
             return lambda: None
         self._callbacks[id(callback)] = callback
         if self._watch is None and self.socket is not None:
-            self._watch = Watch(self.socket, self._left, peeking=not self._uploading)
+            self._watch = Watch(self.socket, self._left, not self._uploading, self._readable)
         return lambda: self._forget(id(callback))
 
     def _forget(self, key: int) -> None:

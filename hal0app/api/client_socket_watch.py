@@ -19,11 +19,17 @@ ESTABLISHED = 1  # the first byte of struct tcp_info
 
 
 class Watch:
-    """Calls `left` once, in the hub. `peeking` False: the bytes that come are for somebody else."""
+    """Calls `left` once, in the hub. `peeking` False: the bytes that come are for somebody else.
 
-    def __init__(self, peer: socket.socket, left: Callable[[], None], peeking: bool = True) -> None:
+    `readable` is a watcher of the hub's for just that, lent by who has one.
+    """
+
+    def __init__(
+        self, peer: socket.socket, left: Callable[[], None], peeking: bool = True, readable: Any = None
+    ) -> None:
         self._peer, self._left = peer, left
-        self._readable: Any = get_hub().loop.io(peer.fileno(), READABLE)
+        self._lent = readable is not None
+        self._readable: Any = readable if self._lent else get_hub().loop.io(peer.fileno(), READABLE)
         self._asking: Any = None
         if peeking:
             self.peek()
@@ -45,7 +51,8 @@ class Watch:
     def stop(self) -> None:
         """Watch no more; must come before the socket is closed."""
         self._readable.stop()
-        self._readable.close()
+        if not self._lent:
+            self._readable.close()
         self._ask_no_more()
 
     def _ask_no_more(self) -> None:

@@ -31,11 +31,14 @@ class FastLane:
         """The requests of a connection, PlainRequest where they are plain."""
         return PlainParser(config, peer, address)
 
-    def serve(self, request: PlainRequest, peer: Any, stopping: bool) -> bool:
-        """Answer it; whether the connection can be used again. `stopping`: it is not to be."""
+    def serve(self, request: PlainRequest, peer: Any, readable: Any, stopping: bool) -> bool:
+        """Answer it; whether the connection can be used again. `stopping`: it is not to be.
+
+        `readable` is a watcher of the hub's for what comes from `peer`, lent for the request.
+        """
         id_ = recording.id_of(request)
         closes = stopping or request.should_close()
-        client = ClientSocket(peer, closes=closes, stall_s=self._hal0.settings.dispatch.stall_s, id_=id_)
+        client = ClientSocket(peer, True, closes, self._hal0.settings.dispatch.stall_s, id_, readable)
         record = recording.begin(self._hal0, request, id_)
         try:
             return self._served(request, client, record)
@@ -44,13 +47,19 @@ class FastLane:
 
     def _served(self, request: PlainRequest, client: ClientSocket, record: Request | None) -> bool:
         try:
-            self._rules.check(request)
+            self._check(request)
             answer = inference.serve(self._hal0, request.endpoint, request, client, record)
         except Hal0Error as error:
             return self._refused(error, request, client, record)
         except Exception as problem:  # noqa: BLE001 - it is logged, and told to the client
             return self._refused(unexpected(request.method, request.path, problem), request, client, record)
         return Relay(answer, security.protected(answer.headers), client, request).run()
+
+    def _check(self, request: PlainRequest) -> None:
+        """Raise what the rules raise: for inference they go by the head and the connection alone."""
+        if "allowed" not in request.known:
+            self._rules.check(request)
+            request.known["allowed"] = True
 
     def _refused(self, error: Hal0Error, request: PlainRequest, client: ClientSocket, record: Request | None) -> bool:
         recording.refuse(record, error.status, error.code)

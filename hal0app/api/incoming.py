@@ -6,12 +6,17 @@ Whatever is decided about a request for inference is decided over this, so that 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 from hal0app import errors
+from hal0app.core import headers
 from hal0app.core.fair_queue import Priority
+from hal0app.core.request_head import Fields
 
 AGENT_LENGTH = 128
+T = TypeVar("T")
 
 
 class Body(Protocol):
@@ -43,6 +48,30 @@ class Incoming(Protocol):
     def stream(self) -> Body: ...
 
 
+def of_its_head(find: Callable[[Incoming], T]) -> Callable[[Incoming], T]:
+    """Of what is found out from a head alone: once for all requests that repeat it, where they have it `known`."""
+    name = find.__name__
+
+    @wraps(find)
+    def found(request: Incoming) -> T:
+        known = getattr(request, "known", None)
+        if known is None:
+            return find(request)
+        if name not in known:
+            known[name] = find(request)
+        told: T = known[name]
+        return told
+
+    return found
+
+
+@of_its_head
+def onwards(request: Incoming) -> Fields:
+    """The headers that go on with a request whose answer hal0 has to read."""
+    return Fields(headers.plain(headers.upwards(request.headers.items())))
+
+
+@of_its_head
 def agent(request: Incoming) -> str | None:
     """Who asks, as far as the request says: what can be read of the X-hal0-Agent header, up to AGENT_LENGTH."""
     told = request.headers.get("X-hal0-Agent")
@@ -59,12 +88,14 @@ def _text(told: str) -> str:
         return told
 
 
+@of_its_head
 def client(request: Incoming) -> str:
     """Whom to be fair to: the API key, as a digest that tells nothing of it, else the address."""
     key = request.headers.get("Authorization") or request.headers.get("X-Api-Key")
     return f"key {hashlib.sha256(key.encode()).hexdigest()[:12]}" if key else f"at {request.remote_addr}"
 
 
+@of_its_head
 def priority(request: Incoming) -> Priority:
     """How urgent the request is: the X-Hal0-Priority header, interactive where there is none."""
     told = request.headers.get("X-Hal0-Priority")

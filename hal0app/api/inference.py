@@ -19,6 +19,8 @@ from hal0app.services.requests import Request
 from hal0app.services.room import Hold
 from hal0app.services.upload import Upload
 
+NEEDED = ("model", "stream")  # what hal0 has to know of a JSON object
+
 
 def serve(hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None) -> Answer:
     """A committed answer, which ends `record` when it is closed. Raises Hal0Error."""
@@ -46,13 +48,13 @@ def _serve(
         recording.asks_for(hal0, record, body.model, port_slot)
     else:
         body = json_fields(request, limit, line.socket, idle_s, hold)
-        payload = body.scalars()
+        payload = body.scalars(NEEDED)
         recording.asks_for(hal0, record, payload.get("model"), port_slot)
         _check(endpoint, body)
     ask = Ask(
         "POST",
         endpoint.path,
-        list(request.headers.items()),
+        incoming.onwards(request),
         body,
         payload,
         port_slot=port_slot,

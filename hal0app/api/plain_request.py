@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
-from hal0app.core import plain_head
-from hal0app.core.plain_head import PlainHead
+from hal0app.core.plain_head import Heads, PlainHead
 
 
 class Fields:
@@ -41,21 +40,24 @@ class Held:
         self.failed = False
 
     def read(self, size: int, /) -> bytes:
-        piece, self._data = self._data[:size], self._data[size:]
+        if size >= len(self._data):
+            piece, self._data = self._data, b""
+        else:
+            piece, self._data = self._data[:size], self._data[size:]
         return piece
 
 
 class PlainRequest:
     """One `Incoming`; gunicorn's parser sees to its end as to that of a request of its own."""
 
-    __slots__ = ("_closes", "content_length", "endpoint", "headers", "path", "remote_addr", "stream")
+    __slots__ = ("_closes", "content_length", "endpoint", "headers", "known", "path", "remote_addr", "stream")
     method: Literal["POST"] = "POST"
     scheme: Literal["http"] = "http"
 
     def __init__(self, head: PlainHead, remote_addr: str, stream: Held | Body) -> None:
         self.path, self.endpoint, self.headers = head.path, head.endpoint, Fields(head)
         self.content_length, self.remote_addr, self.stream = head.content_length, remote_addr, stream
-        self._closes = head.closes
+        self._closes, self.known = head.closes, head.known
 
     @property
     def mimetype(self) -> str:
@@ -79,13 +81,24 @@ class PlainParser(RequestParser):  # type: ignore[misc]
 
     mesg: PlainRequest | Request | None
 
+    def __init__(self, *source: Any) -> None:
+        super().__init__(*source)
+        self._heads = Heads()
+
+    @property
+    def has_to_wait(self) -> bool:
+        """Whether the next request cannot be there yet: the last was answered just now, and nothing is left over."""
+        last = self.mesg
+        return isinstance(last, PlainRequest) and isinstance(last.body, Held) and not self.unreader.buf.tell()
+
     def __next__(self) -> PlainRequest | Request:
-        if self.mesg is not None and (self.mesg.should_close() or not self.finish_body()):
+        last = self.mesg
+        if last is not None and (last.should_close() or not self._is_through(last.body)):
             raise StopIteration
         data = self.unreader.read()
         if not data:
             raise StopIteration
-        head = plain_head.read(data)
+        head = self._heads.read(data)
         if head is None:
             self.unreader.unread(data)
             self.mesg = None
@@ -93,6 +106,13 @@ class PlainParser(RequestParser):  # type: ignore[misc]
         self.req_count += 1
         self.mesg = PlainRequest(head, self.source_addr[0], self._body(head, data))
         return self.mesg
+
+    def _is_through(self, body: Held | Body) -> bool:
+        """Read what is left of a body; whether that could be done."""
+        if isinstance(body, Held):
+            return not body.failed
+        there: bool = self.finish_body()
+        return there
 
     def _body(self, head: PlainHead, data: bytes) -> Held | Body:
         end = head.end + head.content_length

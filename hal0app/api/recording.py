@@ -57,7 +57,7 @@ def explained(record: Request | None) -> Headers:
 def followed(answer: Answer, id_: str, record: Request | None) -> Answer:
     """The answer with the request's id; the record sees it pass and ends with it."""
     try:
-        answer.headers = [*(pair for pair in answer.headers if pair[0].lower() != "x-request-id"), (ID, id_)]
+        answer.headers.append((ID, id_))
         if record is not None:
             record.follow(answer)
     except BaseException:

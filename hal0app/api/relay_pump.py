@@ -59,20 +59,43 @@ class Pump:
 
     def run(self, lead: bytes) -> Ending:
         """Send `lead` (the head, mostly) and the body after it; returns how that ended."""
-        first = self._reply.rewind()
+        passed = self._reply.passed() if self._form.as_it_comes else None
+        first = self._reply.rewind() if passed is None else b""
         self._framing = self._reply.framing
         self._passes = self._framing.passes if self._form.verbatim else _nothing
-        forget = self._client.on_gone(self._gone)
         try:
-            self._begin(lead, first)
+            if passed is None:
+                self._begin(lead, first)
+            else:
+                self._go_on(lead, passed)
             if self._ended is None:
-                self._waiter = Waiter()
-                self._waiter.get()
+                self._wait()
         finally:
-            forget()
             self._close()
         assert self._ended is not None
         return self._ended
+
+    def _wait(self) -> None:
+        self._waiter = Waiter()
+        forget = self._client.on_gone(self._gone)
+        try:
+            self._waiter.get()
+        finally:
+            forget()
+
+    def _go_on(self, lead: bytes, passed: bytes) -> None:
+        """Send what the framing has passed already; nobody waits for the tap, but somebody for the first token."""
+        if self._client.gone:
+            self._end(Ending.CLIENT_GONE)
+            return
+        self._answer.sent += len(passed)
+        if self._framing.done:
+            self._complete(lead + passed)
+        else:
+            self._send(lead + passed)
+        if passed:
+            self._show(passed)
+        self._watch()
 
     def _begin(self, lead: bytes, first: bytes) -> None:
         if self._client.gone:
@@ -83,6 +106,9 @@ class Pump:
             self._pass(first, lead)
         else:
             self._send(lead)
+        self._watch()
+
+    def _watch(self) -> None:
         if self._ended is None:
             period = min(self._silence_s, self._client.stall_s) / LOOKS_PER_LIMIT
             self._place, self._moved = self._how_far(), self._loop.now()

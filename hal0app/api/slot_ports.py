@@ -31,7 +31,10 @@ def init_app(app: Flask) -> None:
 
 def port(hal0: Hal0, peer: Any) -> int | None:
     """The slot port that the request came in on, over the socket `peer`; None on hal0's own address."""
-    settings, local = hal0.settings, _local_port(peer)
+    settings = hal0.settings
+    if not settings.slot_ports.ports:
+        return None
+    local = _local_port(peer)
     return local if local in settings.slot_ports.ports and local != settings.server.port else None
 
 

@@ -24,6 +24,8 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close that is no clean end
 def left(body: Any) -> float:
     """How many bytes of the body, gunicorn's, have not been read yet; infinite when nobody can tell."""
     reader = getattr(body, "reader", None)
+    if reader is None:
+        return 0.0
     if isinstance(reader, LengthReader):
         return float(reader.length)
     return math.inf if isinstance(reader, ChunkedReader) and reader.parser is not None else 0.0

@@ -19,27 +19,37 @@ from hal0app.api import unread
 from hal0app.api.bounded_worker import BoundedWorker
 
 EXTENSION = "hal0.fast_lane"
+READABLE = 1
 LEFT = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class Idle:
-    """Ends the reading of a connection once it took `limit_s` seconds: for a request that is as if its client left."""
+    """Ends the reading of a connection once it took `limit_s` seconds: for a request that is as if its client left.
+
+    `readable` is the hub's watcher for what comes; who serves a request has it until he is through.
+    """
 
     def __init__(self, client: Any, limit_s: float) -> None:
         self._client = client
-        self._timer = get_hub().loop.timer(limit_s, limit_s)
+        loop = get_hub().loop
+        self._timer, self.readable = loop.timer(limit_s, limit_s), loop.io(client.fileno(), READABLE)
 
     def begin(self) -> None:
         """From now on."""
         self._timer.again(self._end)
+
+    def wait(self) -> None:
+        """Until there is something to read, which cannot be there yet; everybody else has a turn."""
+        get_hub().wait(self.readable)
 
     def stop(self) -> None:
         """What there was to read is there."""
         self._timer.stop()
 
     def close(self) -> None:
-        self._timer.stop()
-        self._timer.close()
+        for watcher in (self._timer, self.readable):
+            watcher.stop()
+            watcher.close()
 
     def _end(self) -> None:
         self._timer.stop()
@@ -62,7 +72,7 @@ class Worker(BoundedWorker):
             address, parser = listener.getsockname(), lane.parser(self.cfg, client, addr)
             stays = True
             while stays and (request := _next(parser, idle)) is not None:
-                stays = self._served(lane, request, address, client, addr)
+                stays = self._served(lane, request, address, client, addr, idle.readable)
         except NoMoreData:
             self.log.debug("a client left in the middle of a head")
         except OSError as problem:
@@ -82,7 +92,7 @@ class Worker(BoundedWorker):
         odd = cfg.is_ssl or cfg.proxy_protocol != "off" or cfg.protocol != "http" or cfg.http2_cleartext != "off"
         return bool(cfg.keepalive) and not odd
 
-    def _served(self, lane: Any, request: Any, address: Any, client: Any, addr: Any) -> bool:
+    def _served(self, lane: Any, request: Any, address: Any, client: Any, addr: Any, readable: Any) -> bool:
         """Answer a request; whether the connection can be used again."""
         if isinstance(request, Request):
             request.proxy_protocol_info = {}
@@ -94,8 +104,7 @@ class Worker(BoundedWorker):
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        self.give_turn()
-        stays: bool = lane.serve(request, client, stopping=not self.alive)
+        stays: bool = lane.serve(request, client, readable, stopping=not self.alive)
         if unread.ends_connection(request.body):
             unread.let_it_read(client)
         return stays
@@ -105,6 +114,10 @@ def _next(parser: Any, idle: Idle) -> Any:
     """The next request, whose head may take as long as a connection may be idle; None at the end."""
     idle.begin()
     try:
+        if parser.has_to_wait:
+            idle.wait()
+        else:
+            Worker.give_turn()
         return next(parser, None)
     finally:
         idle.stop()

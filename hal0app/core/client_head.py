@@ -15,8 +15,8 @@ def closes(environ: Mapping[str, str]) -> bool:
 
 def write(status: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """The head with its blank line; ValueError when a part of it would end a line early."""
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    text = "\r\n".join(lines)
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = f"HTTP/1.1 {status}\r\n{''.join(lines)}"
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
         raise ValueError("a header holds a line end")
-    return f"{text}\r\n\r\n".encode("latin-1")
+    return f"{text}\r\n".encode("latin-1")

@@ -13,8 +13,9 @@ class Form:
     """`encode` makes a raw piece, fed to its framing already, into what is sent; `last` ends the body.
 
     `event` is an event put in after all that was sent, with the end of the body; None when nothing may be put in.
-    `chunked`: the client is sent chunks. `verbatim`: pieces go as they came, so that one that is a whole chunk needs no
-    `encode`. `delimited`: the client sees where the body ends, so that its connection can be used again.
+    `chunked`: the client is sent chunks. `as_it_comes`: the body goes as it came, to its last byte; `verbatim`: in
+    chunks, so that a piece that is a whole chunk needs no `encode`. `delimited`: the client sees where the body ends,
+    so that its connection can be used again.
     """
 
     encode: Callable[[bytes, Spans, Framing], bytes]
@@ -23,6 +24,7 @@ class Form:
     chunked: bool = False
     delimited: bool = True
     verbatim: bool = False
+    as_it_comes: bool = False
 
 
 def _as_it_came(piece: bytes, spans: Spans, framing: Framing) -> bytes:
@@ -42,8 +44,8 @@ def _between_chunks(event: bytes, boundary: bool) -> bytes | None:
     return chunk(event) + LAST_CHUNK if boundary else None
 
 
-SIZED = Form(_as_it_came, b"", lambda event, boundary: None)
-CHUNKS_AS_THEY_CAME = Form(_as_it_came, b"", _between_chunks, chunked=True, verbatim=True)
+SIZED = Form(_as_it_came, b"", lambda event, boundary: None, as_it_comes=True)
+CHUNKS_AS_THEY_CAME = Form(_as_it_came, b"", _between_chunks, chunked=True, verbatim=True, as_it_comes=True)
 RECHUNKED = Form(_rechunked, LAST_CHUNK, lambda event, boundary: chunk(event) + LAST_CHUNK, chunked=True)
 BARE = Form(_payload, b"", lambda event, boundary: event, delimited=False)
 

@@ -139,8 +139,10 @@ def dialect(path: str) -> Dialect:
 
 def within(path: str) -> str | None:
     """What follows `/v1/` or `/api/v1/`; None for a path of neither."""
-    prefix = next((prefix for prefix in PREFIXES if path.startswith(prefix)), None)
-    return None if prefix is None else path.removeprefix(prefix)
+    for prefix in PREFIXES:
+        if path.startswith(prefix):
+            return path[len(prefix) :]
+    return None
 
 
 def _listed(path: str, patterns: tuple[str, ...]) -> bool:

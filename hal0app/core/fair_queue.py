@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+import msgspec
 
 T = TypeVar("T", bound=Hashable)
 
@@ -18,8 +19,7 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks: `client` is whom to be fair to, `streams` whether he can be told that he waits.
 
     `agent` is the name that he gives himself, `request` the id of his request.

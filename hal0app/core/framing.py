@@ -18,6 +18,7 @@ TRAILER_BYTES = 65536
 LONGEST_WHOLE = 4096  # bytes of a chunk that WHOLE knows
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_USUAL = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -33,6 +34,23 @@ def _whole() -> dict[int, bytes]:
 # How a chunk that is so many bytes long begins, as servers mostly write it: then one comparison tells that a piece is
 # one whole chunk, as a token of a stream mostly is.
 WHOLE = _whole()
+
+
+def whole_chunks(data: bytes) -> tuple[Spans, int]:
+    """The payload of the chunks at the beginning that are there to their last byte, and the place after them.
+
+    Those that are written in another way than usual are left, and the last one, which is empty.
+    """
+    spans: Spans = []
+    at = 0
+    while (line := _USUAL.match(data, at)) is not None:
+        start = line.end()
+        end = start + int(line[1], 16)
+        if end == start or not data.startswith(b"\r\n", end):
+            break
+        spans.append((start, end))
+        at = end + 2
+    return spans, at
 
 
 class Framing:
@@ -135,8 +153,10 @@ class Chunked(Framing):
         return True
 
     def feed(self, data: bytes) -> Spans:
-        spans: Spans = []
-        at, size = self._whole_chunks(data, spans) if self.boundary else 0, len(data)
+        spans, at = whole_chunks(data) if self.boundary else ([], 0)
+        size = len(data)
+        for start, end in spans[-TAIL_BYTES:]:  # no chunk is empty, so that the tail is in these
+            self._note(data, start, end)
         while at < size and not self.done:
             if self._at is _At.DATA:
                 end = min(size, at + self._left)
@@ -151,19 +171,6 @@ class Chunked(Framing):
         self.used, self.surplus = at, at < size
         self.boundary = self._at is _At.SIZE and not self._part
         return spans
-
-    def _whole_chunks(self, data: bytes, spans: Spans) -> int:
-        """The chunks that are there from their first byte to their last, quickly; the place after them."""
-        at = 0
-        while (line := data.find(b"\r\n", at, at + 20)) > 0:
-            told = _SIZE.fullmatch(data, at, line)
-            end = line + 2 + int(told[1], 16) if told else 0
-            if end <= line + 2 or not data.startswith(b"\r\n", end):
-                break
-            spans.append((line + 2, end))
-            self._note(data, line + 2, end)
-            at = end + 2
-        return at
 
     def _line(self, data: bytes, at: int) -> int:
         """Read on from `at` to the end of the line, if it is there; the place after it."""

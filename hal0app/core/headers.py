@@ -16,7 +16,7 @@ HOP_BY_HOP = frozenset(
 )
 # lemond refuses foreign origins on every route, and its key is not the client's (lemonade-contract.md sections 1, 2).
 NOT_UPWARDS = HOP_BY_HOP | {"host", "origin", "referer", "cookie", "authorization", "content-length", "x-api-key"}
-NOT_DOWNWARDS = HOP_BY_HOP | {"server", "date", "set-cookie"}
+NOT_DOWNWARDS = HOP_BY_HOP | {"server", "date", "set-cookie", "x-request-id"}  # the last is told by hal0
 
 
 def upwards(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -51,7 +51,11 @@ def _crosses(name: str, barred: frozenset[str] | set[str]) -> bool:
 
 def value(headers: Iterable[tuple[str, str]], name: str) -> str:
     """The first value of a header, empty when it is absent."""
-    return next((found for one, found in headers if one.lower() == name.lower()), "")
+    wanted = name.lower()
+    for one, found in headers:
+        if one.lower() == wanted:
+            return found
+    return ""
 
 
 def is_stream(headers: Iterable[tuple[str, str]]) -> bool:

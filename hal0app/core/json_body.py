@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,13 @@ class JsonBody:
         value = self.fields.get(name)
         return value is None or _EMPTY.fullmatch(memoryview(value)) is not None
 
-    def scalars(self) -> dict[str, Any]:
-        """The fields that are texts, numbers, booleans or null of at most 1024 bytes, parsed.
+    def scalars(self, names: Iterable[str]) -> dict[str, Any]:
+        """Those of the named fields that are texts, numbers, booleans or null of at most 1024 bytes, parsed.
 
         A number beyond a float's reach is left out: what it means is the backend's to say.
         """
-        small = {name: bytes(memoryview(value)) for name, value in self.fields.items() if _size(value) <= SCALAR_BYTES}
+        there = {name: memoryview(self.fields[name]) for name in names if name in self.fields}
+        small = {name: bytes(value) for name, value in there.items() if value.nbytes <= SCALAR_BYTES}
         plain = {name: value for name, value in small.items() if value[:1] not in (b"[", b"{")}
         try:
             return {name: msgspec.json.decode(value) for name, value in plain.items()}

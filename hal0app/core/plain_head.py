@@ -6,7 +6,8 @@ Whatever is unusual about a head is not judged here: it is not plain, and whoeve
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hal0app.core.endpoints import ENDPOINTS, PREFIXES, Endpoint
 
@@ -39,12 +40,17 @@ _VERSION = b" HTTP/1.1"
 # Names as RFC 9110 has them, without "_", which some take for "-"; no byte that is not ASCII.
 _FIELD = re.compile(rb"([!#$%&'*+\-.^`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e]*)")
 _LENGTH = re.compile(r"[1-9][0-9]{0,6}")
+_LONGEST_LENGTH = 7
+_BEFORE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*", re.IGNORECASE)
 _CONNECTION = {"": False, "keep-alive": False, "close": True}
 
 
 @dataclass(slots=True)
 class PlainHead:
-    """`path` as it came; `fields` by their names in lower case. `end` is where the body begins."""
+    """`path` as it came; `fields` by their names in lower case. `end` is where the body begins.
+
+    `known` is what was found out about it: one for all heads of a connection that only differ in the length.
+    """
 
     path: str
     endpoint: Endpoint
@@ -53,6 +59,41 @@ class PlainHead:
     content_length: int
     closes: bool
     end: int
+    known: dict[str, Any] = field(default_factory=dict)
+
+
+class Heads:
+    """Reads the heads of one connection. Most programs repeat theirs, but for the length: then it is compared only."""
+
+    __slots__ = ("_after", "_before", "_last")
+
+    def __init__(self) -> None:
+        self._last: PlainHead | None = None
+        self._before = self._after = b""  # the last head, up to its length and from there on
+
+    def read(self, data: bytes) -> PlainHead | None:
+        """As the function `read`."""
+        head = self._repeated(data) if self._last is not None and data.startswith(self._before) else None
+        if head is None and (head := read(data)) is not None:
+            before = _BEFORE_LENGTH.search(data)
+            assert before is not None
+            self._before = data[: before.end()]
+            self._after = data[before.end() + len(head.fields["content-length"]) : head.end]
+            self._last = head
+        return head
+
+    def _repeated(self, data: bytes) -> PlainHead | None:
+        last, at = self._last, len(self._before)
+        to = data.find(b"\r", at, at + _LONGEST_LENGTH + 1)
+        if last is None or to < 0 or not data.startswith(self._after, to):
+            return None
+        length, end = data[at:to].decode("latin-1"), to + len(self._after)
+        if length == last.fields["content-length"]:
+            return last
+        if end > HEAD_BYTES or not _is_length(length):
+            return None
+        fields = {**last.fields, "content-length": length}
+        return PlainHead(last.path, last.endpoint, fields, last.names, int(length), last.closes, end, last.known)
 
 
 def read(data: bytes) -> PlainHead | None:
@@ -82,8 +123,12 @@ def read(data: bytes) -> PlainHead | None:
 
 def _sized(found: tuple[str, Endpoint], fields: dict[str, str], names: list[str], end: int) -> PlainHead | None:
     length, closes = fields.get("content-length", ""), _CONNECTION.get(fields.get("connection", "").lower())
-    if _LENGTH.fullmatch(length) is None or int(length) > BODY_BYTES or closes is None or "host" not in fields:
+    if not _is_length(length) or closes is None or "host" not in fields:
         return None
     if fields.get("content-type", "").lower().startswith("multipart/"):
         return None
     return PlainHead(*found, fields, names, int(length), closes, end)
+
+
+def _is_length(text: str) -> bool:
+    return _LENGTH.fullmatch(text) is not None and int(text) <= BODY_BYTES

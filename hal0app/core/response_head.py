@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from hal0app.core.framing import Chunked, Framing, Length, Malformed, UntilClose
 from hal0app.core.headers import Headers
@@ -16,8 +18,7 @@ _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\x
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """`headers` come without Transfer-Encoding; `reusable`: the connection stays open after the body."""
 
     status: int
@@ -68,11 +69,7 @@ def _fields(lines: list[bytes]) -> tuple[Headers, list[str], set[str], set[str]]
     lengths: set[str] = set()
     connection: set[str] = set()
     for line in lines:
-        told = _FIELD.fullmatch(line)
-        if told is None:
-            raise Malformed(f"{line[:40]!r} is not a header")
-        name, value = told[1].decode("ascii"), told[2].decode("latin-1")
-        lower = name.lower()
+        name, lower, value = _field(line)
         if lower == "transfer-encoding":
             codings.append(value.lower())
         elif lower == "content-length":
@@ -82,6 +79,16 @@ def _fields(lines: list[bytes]) -> tuple[Headers, list[str], set[str], set[str]]
             if lower == "connection":
                 connection.update(one.strip().lower() for one in value.split(","))
     return headers, codings, lengths, connection
+
+
+@lru_cache(maxsize=256)
+def _field(line: bytes) -> tuple[str, str, str]:
+    """A header's name as it came and in lower case, and its value; servers say the same with every answer."""
+    told = _FIELD.fullmatch(line)
+    if told is None:
+        raise Malformed(f"{line[:40]!r} is not a header")
+    name = told[1].decode("ascii")
+    return name, name.lower(), told[2].decode("latin-1")
 
 
 def _framing(status: int, method: str, minor: int, codings: list[str], lengths: set[str]) -> Framing:

@@ -33,13 +33,16 @@ def data(event: bytes) -> str | None:
 
 def first_data(buffer: bytes) -> str | None:
     """The data of the first event that has any; None while there is none yet. Comments are not events."""
+    end = buffer.find(b"\n")
+    if buffer.startswith(b"data:") and buffer.startswith(b"\n\n", end) and buffer.find(b"\r", 0, end) < 0:
+        return buffer[5:end].decode("utf-8", "replace").removeprefix(" ")  # one line, as it is mostly
     events, _ = split(buffer)
     return next((found for event in events if (found := data(event)) is not None), None)
 
 
 def failure(text: str) -> dict[str, Any] | None:
     """The error object when an event's data is an error, else None."""
-    if not text.startswith("{"):
+    if not text.startswith("{") or '"error"' not in text:
         return None
     try:
         told = json.loads(text)

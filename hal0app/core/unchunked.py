@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hal0app.core.framing import whole_chunks
+
 LONGEST_LINE = 4096  # bytes of a chunk's size with its extensions
 
 
@@ -20,7 +22,8 @@ class Unchunked:
 
     def __call__(self, piece: bytes) -> bytes:
         """The content in the next piece."""
-        found, at, size = [], 0, len(piece)
+        spans, at = whole_chunks(piece) if self.between else ([], 0)
+        found, size = [piece[start:end] for start, end in spans], len(piece)
         while at < size and not self._over:
             if self._left:
                 took = min(self._left, size - at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
@@ -30,17 +31,26 @@ class Trip(NamedTuple):
     load_ms: int = 0  # it waited for its model
     replayed: bool = False
 
+    def by(self, path: str) -> Trip:
+        """The same with another path."""
+        return Trip(self.slot, self.model, self.route, path, self.queue_ms, self.load_ms, self.replayed)
+
     def headers(self) -> Headers:
-        told = (
-            ("X-Hal0-Slot", self.slot),
-            ("X-Hal0-Model", self.model),
-            ("X-Hal0-Route", self.route),
-            ("X-Hal0-Path", self.path),
-            ("X-Hal0-Queue-Ms", str(self.queue_ms)),
-            ("X-Hal0-Load-Ms", str(self.load_ms)),
-            ("X-Hal0-Replayed", "1" if self.replayed else ""),
-        )
-        return [pair if pair[1].isascii() else (pair[0], quote(pair[1])) for pair in told if pair[1]]
+        return list(_headers(self))
+
+
+@lru_cache(maxsize=64)
+def _headers(trip: Trip) -> tuple[tuple[str, str], ...]:
+    told = (
+        ("X-Hal0-Slot", trip.slot),
+        ("X-Hal0-Model", trip.model),
+        ("X-Hal0-Route", trip.route),
+        ("X-Hal0-Path", trip.path),
+        ("X-Hal0-Queue-Ms", str(trip.queue_ms)),
+        ("X-Hal0-Load-Ms", str(trip.load_ms)),
+        ("X-Hal0-Replayed", "1" if trip.replayed else ""),
+    )
+    return tuple(pair if pair[1].isascii() else (pair[0], quote(pair[1])) for pair in told if pair[1])
 
 
 class Answer:

@@ -78,11 +78,10 @@ def _first_event(reply: Reply, body: Iterator[bytes], stranger: Callable[[str], 
             read += piece
         _judge(read.decode("utf-8", "replace"), reply.status)
     elif http_headers.is_stream(reply.headers):
-        while (told := sse.first_data(read)) is None and len(read) < FIRST_EVENT_BYTES:
-            piece = next(body, b"")
-            if not piece:
-                break
+        told = None
+        while told is None and len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
+            told = sse.first_data(read)
         _judge(told or "")
     elif http_headers.value(reply.headers, "content-type").lower().startswith("application/json"):
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):

@@ -7,8 +7,9 @@ Requests come through `lease`: it gives a lease on a resident model, or queues a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from hal0app import errors
 from hal0app.core.clock import Clock
@@ -30,8 +31,7 @@ from hal0app.services.turn import NOBODY, Call
 from hal0app.services.waiting import Waiting
 
 
-@dataclass(frozen=True)
-class Want:
+class Want(msgspec.Struct, frozen=True):
     """A model that is to be resident, and the slot that wants it (none for the fallback).
 
     `shadow` is the slot that was asked for, when the NPU's chat slot serves it.

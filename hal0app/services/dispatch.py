@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hal0app import errors
 from hal0app.core import headers as http_headers
@@ -21,7 +22,7 @@ from hal0app.core.json_body import JsonBody
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.upstream import Aborted, Unreached
 from hal0app.services.answer import Answer, Trip
-from hal0app.services.ask import Ask, body_for
+from hal0app.services.ask import Ask, body_for, onwards
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.commit import ModelGone, NotReady, committed, failure, nobody
 from hal0app.services.control import Control, Want
@@ -161,12 +162,12 @@ class Dispatch:
 
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:
         goal = target(want, lease.resident, endpoint, self._lemonade_url)
-        trip = trip._replace(path="direct") if goal.direct else trip
+        trip = trip.by("direct") if goal.direct else trip
         ask.told(trip)
-        sent = http_headers.plain(http_headers.upwards(ask.headers))
+        sent = onwards(ask)
         body, length = body_for(ask, goal.model)
         if length is not None and not isinstance(body, bytes):
-            sent.append(("Content-Length", str(length)))
+            sent = [*sent, ("Content-Length", str(length))]
         call = self._upstream.call(goal.base, ask.method, goal.path, sent, body)
         try:
             return committed(call, client, trip, endpoint.dialect, stranger=self._stranger(want))
@@ -212,9 +213,7 @@ def _trip(want: Want, queue_s: float, load_s: float, replayed: bool) -> Trip:
 
 def _in_vain(ask: Ask, want: Want, queue_s: float, load_s: float, replayed: bool) -> Callable[[float, float], None]:
     """How to tell of one more wait, which ends without a lease."""
-    return lambda queued_s, loading_s: ask.told(
-        _trip(want, queue_s + queued_s, load_s + loading_s, replayed)._replace(path="")
-    )
+    return lambda queued_s, loading_s: ask.told(_trip(want, queue_s + queued_s, load_s + loading_s, replayed).by(""))
 
 
 def _unavailable(url: str) -> errors.Hal0Error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from hal0app import errors
 from hal0app.core.clock import Clock
@@ -22,8 +23,7 @@ UNMEASURED_S = 10.0  # what a request is taken to last before one has ended
 LONGEST_RETRY_S = 600
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """`places` for requests that run at once, and how many more may wait in the `queue`."""
 
     places: int = 1

@@ -110,14 +110,16 @@ class Reply(Protocol):
 class RawReply(Reply, Protocol):
     """An answer whose connection can be taken over: what comes next on it is to be fed to `framing`.
 
-    `rewind` gives the raw bytes of the body that were read already and sets the framing back before them. `aborted`:
-    the connection was closed at this end.
+    `passed` gives the raw bytes of the body that were read already, all of which the framing has passed; None when that
+    is not so. `rewind` gives those bytes and sets the framing back before them. `aborted`: the connection was closed at
+    this end.
     """
 
     connection: socket.socket
     aborted: bool
     framing: Framing
 
+    def passed(self) -> bytes | None: ...
     def rewind(self) -> bytes: ...
 
 

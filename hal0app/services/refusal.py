@@ -47,6 +47,8 @@ def told(reply: Reply, head: bytes, body: Iterator[bytes], dialect: Dialect) -> 
         while len(head) < READ_BYTES and (piece := next(body, b"")):
             head += piece
         status, raw = reply.status, head
+    elif b'"error"' not in head:
+        return reply, head, body
     else:
         text = sse.first_data(head) if http_headers.is_stream(reply.headers) else None
         error = sse.failure(text or "")

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from hal0app.core import npu, npu_route, routing
 from hal0app.core.endpoints import Endpoint
 from hal0app.core.slot import guard
 from hal0app.core.slot_config import SlotConfig
+from hal0app.core.slot_type import ModelType
 from hal0app.services.ask import Ask
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Want
-from hal0app.services.observer import Observer
+from hal0app.services.observer import Observer, Snapshot
+
+
+class _Known(NamedTuple):
+    """What was found out by one snapshot: the next may tell otherwise."""
+
+    snapshot: Snapshot
+    slots: dict[tuple[Any, ModelType, str | None], routing.ToSlot]
+    wants: dict[str, Want]  # by the slot's name
 
 
 class Routes:
@@ -26,11 +36,25 @@ class Routes:
     ) -> None:
         self._observer, self._catalogue = observer, catalogue
         self.aliases, self.implicit_pull = aliases, implicit_pull
+        self._known = _Known(observer.snapshot, {}, {})
 
     def of(self, endpoint: Endpoint, ask: Ask) -> routing.Route:
         """Which slot or model serves it. Raises what `routing.resolve` does."""
+        known, asked = self._now(), (ask.payload.get("model"), endpoint.type, ask.port_slot)
+        slot = known.slots.get(asked)
+        if slot is not None:
+            return slot
         name = str(ask.payload.get("model") or "")
-        return routing.resolve(name, endpoint.type, self._observer.snapshot.slots, self.aliases, ask.port_slot)
+        route = routing.resolve(name, endpoint.type, known.snapshot.slots, self.aliases, ask.port_slot)
+        if isinstance(route, routing.ToSlot):  # of these there are only so many
+            known.slots[asked] = route
+        return route
+
+    def _now(self) -> _Known:
+        known = self._known
+        if known.snapshot is not self._observer.snapshot:
+            known = self._known = _Known(self._observer.snapshot, {}, {})
+        return known
 
     def want(self, route: routing.Route, endpoint: Endpoint) -> Want | None:
         """What serves the route now; None when its model would have to be downloaded first and may be."""
@@ -40,9 +64,16 @@ class Routes:
 
     def of_slot(self, slot: SlotConfig) -> Want:
         """What serves a request to the slot. Raises the slot's refusal: off, empty, in error, without its NPU."""
-        record = self._observer.snapshot.record(slot.name)
+        known = self._now()
+        want = known.wants.get(slot.name)
+        if want is None or want.asked is not slot:
+            want = known.wants[slot.name] = self._found(slot, known.snapshot)
+        return want
+
+    def _found(self, slot: SlotConfig, snapshot: Snapshot) -> Want:
+        record = snapshot.record(slot.name)
         refused = guard("serve", record)
-        chat = npu.carrier(slot, self._observer.snapshot.configs)
+        chat = npu.carrier(slot, snapshot.configs)
         if npu.is_shadow(slot) and slot.enabled and chat is None:
             raise npu_route.unavailable(slot)
         if not slot.enabled or (chat or slot).model is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hal0app.api.plain_request import PlainParser, PlainRequest
 from hal0app.core import plain_head
 from hal0app.core.endpoints import ENDPOINTS
-from hal0app.core.plain_head import BODY_BYTES, FIELDS
+from hal0app.core.plain_head import BODY_BYTES, FIELDS, Heads, PlainHead
 
 PEER = ("192.0.2.7", 4711)
 LINES = (
@@ -57,6 +58,8 @@ CHANGES = st.lists(
     | st.tuples(st.sampled_from(BEGINNINGS), st.just(0), MORE_LINES),
     max_size=3,
 )
+LENGTHS = [b"12", b"12", b"1", b"999999", b"1048577", b"0", b"012", b"1 2", b"12345678", b"12 "]
+NONE = PlainHead("", ENDPOINTS[0], {}, [], 0, False, 0)
 REST = st.sampled_from([b"", b"{}", b'{"model":""}', b'{"model":""}GET / HTTP/1.1\r\n\r\n'])
 
 
@@ -114,6 +117,28 @@ def left(parser: RequestParser) -> bytes:
     while piece := parser.unreader.read():
         read += piece
     return read
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(CHANGES, st.sampled_from(LENGTHS)), min_size=2, max_size=4))
+def test_a_head_that_repeats_the_one_before_is_read_as_if_it_were_the_first(
+    told: list[tuple[list[tuple[int, int, bytes]], bytes]],
+) -> None:
+    heads = Heads()
+    for changes, length in told:
+        data = changed(changes).replace(b"Length: 12", b"Length: " + length) + b"{}"
+        assert replace(heads.read(data) or NONE, known={}) == replace(plain_head.read(data) or NONE, known={})
+
+
+def test_what_is_known_of_a_head_is_known_of_all_that_repeat_it() -> None:
+    heads, found = Heads(), []
+    for length, name in [(b"12", b"x"), (b"12", b"x"), (b"4096", b"x"), (b"4096", b"y"), (b"12", b"y")]:
+        data = USUAL.replace(b"Length: 12", b"Length: " + length).replace(b"Bearer x", b"Bearer " + name)
+        head = heads.read(data)
+        assert head is not None
+        found.append(head.known)
+    assert [one is found[0] for one in found] == [True, True, True, False, False]
+    assert found[3] is found[4]
 
 
 @pytest.mark.parametrize("prefix", ["/v1/", "/api/v1/"])

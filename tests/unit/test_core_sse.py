@@ -49,6 +49,12 @@ def test_where_a_stream_is_cut_into_pieces_does_not_change_its_events(stream: by
     assert b"".join(whole) + rest == stream
 
 
+@given(streams)
+def test_the_first_event_with_data_is_the_first_whatever_comes_before_it(stream: bytes) -> None:
+    whole, _ = sse.split(stream)
+    assert sse.first_data(stream) == next((told for event in whole if (told := sse.data(event)) is not None), None)
+
+
 @given(st.binary(max_size=80))
 def test_no_bytes_make_reading_fail(buffer: bytes) -> None:
     told = sse.first_data(buffer)
