@@ -65,7 +65,7 @@ worker_connections = 4000
 backlog = 4096
 timeout = 30  # a hub that stalls this long is dead; a request may take as long as it likes
 graceful_timeout = 3
-keepalive = 15
+keepalive = 20  # longer than clients keep an idle connection (aiohttp 15), so that no request meets its end
 forwarder_headers = ""  # or a client of a proxy on this machine could move its path about with a header SCRIPT_NAME
 control_socket_disable = True  # it would want a writable home
 

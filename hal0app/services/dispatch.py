@@ -74,9 +74,16 @@ class Dispatch:
         return self._leased(want, endpoint, ask, client)
 
     def _with_pull(self, model: str, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
-        """Let lemond download the model in the middle of the request, however long that takes."""
+        """Let lemond download the model in the middle of the request, for as long as it is not silent for too long."""
         body, length = body_for(ask, model)
-        return self.forward(replace(ask, path=f"/v1/{endpoint.path}", body=body, length=length), client)
+        quiet = self._beating(Want(model), 0.0, client) if ask.streams and endpoint.streams else None
+        try:
+            answer = self.forward(replace(ask, path=f"/v1/{endpoint.path}", body=body, length=length), client)
+        finally:
+            if quiet is not None:
+                quiet()
+        answer.endpoint = endpoint.path
+        return answer
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
         wait_s = want.slot.wait_s if want.slot else self._wait_s

@@ -450,6 +450,18 @@ def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(
     answer.close()
 
 
+def test_a_stream_that_waits_for_such_a_download_gets_signs_of_life_until_its_answer_begins(house: House) -> None:
+    house.routes.implicit_pull, client = True, FakeClient()
+    meanwhile: list[Any] = []
+    house.upstream.script = [lambda call: meanwhile.extend(client.pulses) or FakeReply(200, STREAM, b"data: 1\n\n")]
+    ask = request({"model": "far", "stream": True})
+    answer = house.dispatch.serve(BY_NAME["messages"], ask, client)
+    ((words, first_s, every_s),) = meanwhile
+    assert (words(), first_s, every_s) == ("hal0 waiting for far 0s", 5.0, 5.0)
+    assert (client.pulses, answer.endpoint) == ([], "messages")
+    answer.close()
+
+
 # -- uploads
 
 
