@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import gevent
 
 from hal0app.api.client_socket_watch import Watch, bare
-from hal0app.core import sse
+from hal0app.api.security import protected
+from hal0app.core import client_head, sse
 from hal0app.core.framing import chunk
 
 STALL_S = 120.0
-STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n"
-)
+STREAM = [
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),  # or a proxy keeps the signs of life to itself
+    ("Transfer-Encoding", "chunked"),
+]
 
 
 class ClientSocket:
@@ -96,11 +101,18 @@ class ClientSocket:
         comment = chunk(sse.comment(text))
         if not self.begun:
             self.begun = True
-            told = f"X-Request-Id: {self.id}\r\n".encode() if self.id else b""
-            comment = STREAM_HEAD + told + b"\r\n" + comment
+            comment = self._stream_head() + comment
         elif self._unsent:
             comment = b""  # it reads slowly enough without more to read
         self._send(comment)
+
+    def _stream_head(self) -> bytes:
+        ours = [("Date", formatdate(time.time(), usegmt=True))]
+        if self.id:
+            ours.append(("X-Request-Id", self.id))
+        if self.closes:
+            ours.append(("Connection", "close"))
+        return client_head.write("200 OK", protected([*STREAM, *ours]))
 
     def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
         """Give a sign of life after `first_s` seconds and every `every_s` from then on; returns how to end that."""

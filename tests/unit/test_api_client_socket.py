@@ -10,10 +10,16 @@ import gevent
 import gevent.event
 import pytest
 
-from hal0app.api.client_socket import STREAM_HEAD, ClientSocket
+from hal0app.api.client_socket import ClientSocket
+from hal0app.api.security import HEADERS
 from hal0app.core.framing import Chunked
 
 TEXT = "hal0 loading primary 12s"
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+
+def body_of(sent: bytes) -> bytes:
+    return sent.partition(b"\r\n\r\n")[2]
 
 
 @pytest.fixture
@@ -36,9 +42,22 @@ def test_the_first_sign_of_life_begins_the_answer_and_each_is_a_comment(pair: An
     assert one.begun
     sent = pair[1].recv(65536)
     assert sent.startswith(STREAM_HEAD)
-    body, framing = sent[len(STREAM_HEAD) + 2 :], Chunked()
+    body, framing = body_of(sent), Chunked()
     assert b"".join(body[start:end] for start, end in framing.feed(body)) == f": {TEXT}\n\n".encode() * 2
     assert framing.boundary
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_its_head_is_that_of_any_answer_and_tells_whether_the_connection_ends(pair: Any, closes: bool) -> None:
+    one = ClientSocket(pair[0], closes=closes, id_="req-1")
+    one.heartbeat(TEXT)
+    head = pair[1].recv(65536).partition(b"\r\n\r\n")[0].decode()
+    told = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    assert (told["X-Request-Id"], told["X-Accel-Buffering"], told.get("Connection")) == (
+        *("req-1", "no"),
+        "close" if closes else None,
+    )
+    assert {"Date", "Transfer-Encoding", *HEADERS} <= set(told)
 
 
 @pytest.mark.parametrize(("has_socket", "modern"), [(False, True), (True, False)])
@@ -72,7 +91,7 @@ def test_a_client_that_does_not_read_is_sent_no_more_and_misses_no_byte(pair: An
         pass
     read += one.take_unsent()
     framing = Chunked()
-    framing.feed(read[len(STREAM_HEAD) + 2 :])
+    framing.feed(body_of(read))
     assert framing.boundary
     assert one.take_unsent() == b""
 
