@@ -60,10 +60,8 @@ def claimant(
     """The slot that a request is for, whatever speaks against it; None when no name says so."""
     if port_slot is not None:
         return _named(port_slot, slots)
-    for name in dict.fromkeys((model, aliases.get(model, model))):
-        holding = [slot for slot in _valid(slots) if slot.enabled and slot.model == name]
-        holding.sort(key=lambda slot: (not slot.default, slot.name))
-        if found := _named(name, slots) or next(iter(holding), None):
+    for name in (model, aliases.get(model)):
+        if name and (found := _named(name, slots) or next(iter(_holding(name, slots)), None)):
             return found
     return None
 
@@ -72,9 +70,15 @@ def _claimed(model: str, type_: ModelType, slots: Sequence[SlotConfig | Broken])
     """The slot that answers to this name, or has this model."""
     if named := _named(model, slots):
         return _fitting(named, type_, slots)
-    holding = [slot for slot in _valid(slots) if slot.enabled and slot.model == model]
-    fitting = sorted((slot for slot in holding if slot.type is type_), key=lambda slot: (not slot.default, slot.name))
+    holding = _holding(model, slots)
+    fitting = [slot for slot in holding if slot.type is type_]
     return next(iter(fitting or [_fitting(slot, type_, slots) for slot in holding]), None)
+
+
+def _holding(model: str, slots: Sequence[SlotConfig | Broken]) -> list[SlotConfig]:
+    """The enabled slots with this model, a default one first."""
+    holding = [slot for slot in _valid(slots) if slot.enabled and slot.model == model]
+    return sorted(holding, key=lambda slot: (not slot.default, slot.name))
 
 
 def _valid(slots: Sequence[SlotConfig | Broken]) -> list[SlotConfig]:
