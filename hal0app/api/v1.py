@@ -41,7 +41,7 @@ def models() -> Response:
 @bp.get("/v1/models/<path:name>")
 @bp.get("/api/v1/models/<path:name>")
 def model(name: str) -> Response:
-    """One slot by name or alias, or one model by id as lemond has it."""
+    """One slot by name or alias, or one model by id as lemond has it; as the list has it while lemond is silent."""
     _slot()
     views = {view.slot.name: view for view in hal0().slots.all() if view.config is not None}
     meant = hal0().settings.alias.get(name, name)
@@ -49,6 +49,8 @@ def model(name: str) -> Response:
     if view is not None:
         return jsonify(_slot_row(view))
     _check_access(f"models/{meant}")
+    if not hal0().observer.snapshot.seen.fresh and (known := hal0().catalogue.find(meant)) is not None:
+        return jsonify(_model_row(known))
     return _forward(f"/v1/models/{quote(meant, safe=PATH_SIGNS)}")
 
 

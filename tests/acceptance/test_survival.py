@@ -124,6 +124,7 @@ def test_a_backend_that_died_while_lemond_was_frozen_is_not_blamed_on_a_restart(
     pid = tiny.residents()["chat-b"]["pid"]
     with tiny.frozen():
         app.link_is("silent")
+        assert app.get("/v1/models/chat-b").json()["id"] == "chat-b", "a known model needs no lemond to be told"
         processes.kill(pid)
     app.wait_for(lambda: ("offline", "evicted") in moves(app, "lazy"), "the lazy slot's model is gone")
     assert app.journal(kind="lemond.restart") == []
