@@ -12,7 +12,7 @@ from flask import Request
 from hal0app import errors
 from hal0app.api.breath import Breath
 from hal0app.api.context import hal0
-from hal0app.api.incoming import Incoming
+from hal0app.api.incoming import Incoming, of_its_head
 from hal0app.api.plain_request import Held
 from hal0app.api.upload import patience, pieces
 from hal0app.core import json_body, json_keys
@@ -91,6 +91,7 @@ def bounded(request: Incoming, limit: int, peer: Any, idle_s: float, hold: Hold)
     return read.getvalue()
 
 
+@of_its_head
 def check_plain(request: Incoming) -> None:
     """Raise `request.unsupported_media_type` unless the body is sent as it is."""
     packed = (request.headers.get("Content-Encoding") or "identity").strip().lower()
@@ -103,6 +104,7 @@ def _too_large(limit: int) -> errors.Hal0Error:
     return errors.error("request.too_large", f"the body is larger than {limit >> 20} MiB")
 
 
+@of_its_head
 def is_form(request: Incoming) -> bool:
     """Whether the body is an upload."""
     return request.mimetype == "multipart/form-data"

@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 
 from hal0app.api import incoming
 from hal0app.api.context import hal0
-from hal0app.api.incoming import Incoming
+from hal0app.api.incoming import Incoming, of_its_head
 from hal0app.core import routing
 from hal0app.core.endpoints import within
 from hal0app.core.headers import Headers
@@ -34,10 +34,17 @@ def id_of(asked: Incoming) -> str:
 
 def begin(hal0: Hal0, asked: Incoming, id_: str) -> Request | None:
     """The record of a request, where it gets one."""
-    inside = within(asked.path)
-    if inside is None or asked.method not in RECORDED:
+    place = _place(asked)
+    if place is None:
         return None
-    return hal0.requests.begin(endpoint_name(inside), asked.remote_addr or "", incoming.agent(asked), id_)
+    return hal0.requests.begin(place, asked.remote_addr or "", incoming.agent(asked), id_)
+
+
+@of_its_head
+def _place(asked: Incoming) -> str | None:
+    """The endpoint of a request that gets a record."""
+    inside = within(asked.path)
+    return None if inside is None or asked.method not in RECORDED else endpoint_name(inside)
 
 
 def asks_for(hal0: Hal0, record: Request | None, model: object, port_slot: str | None) -> None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -49,7 +50,7 @@ class Resident:
     program: str = field(default="", compare=False)  # how its server was started, without the arguments
     args: str = field(default="", compare=False)  # llama.cpp's options, as lemond merged them
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """What tells this loading of the model from an earlier one."""
         return (self.backend_url, self.pid)
