@@ -185,7 +185,9 @@ CODES: dict[str, Code] = {
     "system.overloaded": Code(
         503, SystemError_, "The bodies of requests under way fill the memory set aside for them (`server.max_held_mb`)."
     ),
-    "system.stopping": Code(503, SystemError_, "hal0 is shutting down."),
+    "system.stopping": Code(
+        503, SystemError_, "hal0 is being stopped or restarted; what waits, and a stream that is open, ends with this."
+    ),
 }
 
 

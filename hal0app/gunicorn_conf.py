@@ -22,6 +22,7 @@ from hal0app.core.schema import SchemaError
 from hal0app.core.settings import Settings
 
 DRAIN_POLL_S = 0.25
+LEAVE_S = 1.5  # what is under way when hal0 is to stop may take so long to end by itself
 # Collecting garbage stops every stream. What is there after the start stays, and is looked at no more; of what comes
 # later most goes by itself, so that looking seldom is enough.
 GARBAGE = (10_000, 10, 10)
@@ -64,7 +65,7 @@ workers = 1
 worker_connections = 4000
 backlog = 4096
 timeout = 30  # a hub that stalls this long is dead; a request may take as long as it likes
-graceful_timeout = 3
+graceful_timeout = 4  # it looks once a second whether all have left, which they have by then
 keepalive = 20  # longer than clients keep an idle connection (aiohttp 15), so that no request meets its end
 forwarder_headers = ""  # or a client of a proxy on this machine could move its path about with a header SCRIPT_NAME
 control_socket_disable = True  # it would want a writable home
@@ -117,7 +118,7 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 
 def _drain_at_end(worker: Any, hal0: Any) -> None:
-    """Let open streams end themselves once the worker stops, instead of holding it for the grace period.
+    """Let open streams end once the worker stops, with a word about it, instead of holding it for the grace period.
 
     The end is in good order from here on, though gunicorn kills a worker that still streams after that period.
     """
@@ -126,6 +127,8 @@ def _drain_at_end(worker: Any, hal0: Any) -> None:
     if not getattr(worker, "stalled", False):
         hal0.give_back()
     hal0.drain()
+    gevent.sleep(LEAVE_S)
+    hal0.company.dismiss()
 
 
 def _feed_the_watchdog(worker: Any, period_s: float) -> None:

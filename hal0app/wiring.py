@@ -240,5 +240,5 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     apis = (v1, slots_api, state, journal_api, models_api, requests_api, settings_api)
     for blueprint in (one.bp for one in apis):
         app.register_blueprint(blueprint)
-    mount.init_app(app, hal0, lambda environ: ClientSocket(environ.get("gunicorn.socket")), admin)
+    mount.init_app(app, hal0, lambda environ: ClientSocket(environ.get("gunicorn.socket"), company=hal0.company), admin)
     return app

@@ -13,6 +13,7 @@ from hal0app.api.client_socket_watch import Watch, bare
 from hal0app.api.security import protected
 from hal0app.core import client_head, sse
 from hal0app.core.framing import chunk
+from hal0app.services.company import Company
 
 STALL_S = 120.0
 STREAM = [
@@ -28,8 +29,8 @@ class ClientSocket:
 
     `modern`: it speaks HTTP/1.1. `closes`: its connection ends with this request. `stall_s`: a client that takes
     nothing of what is sent to it for so long counts as gone. `uploading`: its body is still being read. `id` is the
-    request's. `readable`: a watcher of the hub's, lent for the request. A method may be called from any greenlet and
-    none blocks.
+    request's. `readable`: a watcher of the hub's, lent for the request. `company`: those it is served among. A method
+    may be called from any greenlet and none blocks.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class ClientSocket:
         stall_s: float = STALL_S,
         id_: str = "",
         readable: Any = None,
+        company: Company | None = None,
     ) -> None:
-        self.socket, self.modern, self.closes, self._readable = socket, modern, closes, readable
+        self.socket, self.modern, self.closes, self._readable, self._company = socket, modern, closes, readable, company
         self.stall_s, self.id = stall_s, id_
         self.begun = False
-        self.gone = False
+        self.gone = self.dismissed = False
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._watch: Watch | None = None
         self._uploading = False
@@ -52,10 +54,18 @@ class ClientSocket:
         self._stuck_since = 0.0
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` once when the client leaves, at once when it has left; returns how to take it back."""
-        if self.gone:
+        """Call `callback` once when the client leaves or hal0 is about to end, at once when that is so already.
+
+        Returns how to take it back.
+        """
+        company = self._company
+        if company is not None and company.over:
+            self.dismissed = True
+        if self.gone or self.dismissed:
             callback()
             return lambda: None
+        if company is not None:
+            company.add(self)
         self._callbacks[id(callback)] = callback
         if self._watch is None and self.socket is not None:
             self._watch = Watch(self.socket, self._left, not self._uploading, self._readable)
@@ -63,7 +73,11 @@ class ClientSocket:
 
     def _forget(self, key: int) -> None:
         self._callbacks.pop(key, None)
-        if not self._callbacks and self._watch is not None:
+        if self._callbacks:
+            return
+        if self._company is not None:
+            self._company.discard(self)
+        if self._watch is not None:
             self._watch.stop()
             self._watch = None
 
@@ -72,6 +86,11 @@ class ClientSocket:
         if self.gone:
             return
         self.gone = True
+        gevent.spawn(self._tell, list(self._callbacks.values()))
+
+    def dismiss(self) -> None:
+        """hal0 is about to end: those who want to know are told as if the client had left."""
+        self.dismissed = self.closes = True
         gevent.spawn(self._tell, list(self._callbacks.values()))
 
     def _tell(self, callbacks: list[Callable[[], None]]) -> None:

@@ -24,7 +24,7 @@ class FastLane:
     """Serves plain requests."""
 
     def __init__(self, hal0: Hal0, rules: security.Rules) -> None:
-        self._hal0, self._rules = hal0, rules
+        self._hal0, self._rules, self.company = hal0, rules, hal0.company
 
     @staticmethod
     def parser(config: Config, peer: Any, address: tuple[Any, ...]) -> PlainParser:
@@ -38,7 +38,7 @@ class FastLane:
         """
         id_ = recording.id_of(request)
         closes = stopping or request.should_close()
-        client = ClientSocket(peer, True, closes, self._hal0.settings.dispatch.stall_s, id_, readable)
+        client = ClientSocket(peer, True, closes, self._hal0.settings.dispatch.stall_s, id_, readable, self.company)
         record = recording.begin(self._hal0, request, id_)
         try:
             return self._served(request, client, record)

@@ -34,7 +34,8 @@ class Pump:
     """One body. After `run`, `intact` tells whether what the client was sent is a whole HTTP message."""
 
     __slots__ = (
-        *("_answer", "_client", "_ended", "_form", "_framing", "_loop", "_moved", "_passes", "_pending", "_place"),
+        *("_answer", "_client", "_ended", "_form", "_framing", "_leaving", "_loop", "_moved", "_passes", "_pending"),
+        "_place",
         *("_read", "_recv", "_reply", "_send_down", "_silence_s", "_tap", "_then", "_timer", "_waiter", "_write"),
         "intact",
     )
@@ -56,6 +57,7 @@ class Pump:
         self._place, self._moved = (0, 0), 0.0  # how far it was when the clock was looked at, and since when
         self._then: Ending | None = None  # how it ends once everything pending is sent
         self._ended: Ending | None = None
+        self._leaving = False  # hal0 is about to end, and this body at the next place where that can be told
 
     def run(self, lead: bytes) -> Ending:
         """Send `lead` (the head, mostly) and the body after it; returns how that ended."""
@@ -183,6 +185,8 @@ class Pump:
             self._complete(lead + sent)
         elif lead or sent:
             self._send(lead + sent if lead else sent)
+        if self._leaving:
+            self._leave()
 
     def _show(self, piece: bytes) -> None:
         tap = self._tap
@@ -206,7 +210,9 @@ class Pump:
             boundary = self._framing.boundary
         told = None
         if self._answer.breaks_well(self._framing.tail):
-            told = self._form.event(self._answer.broken(problem), boundary)
+            answer = self._answer
+            event = answer.stopped() if ending is Ending.STOPPED else answer.broken(problem)
+            told = self._form.event(event, boundary)
         self._then, self.intact = ending, told is not None and self._form.delimited
         self._stop_reading()
         self._send(lead + (told or b""))
@@ -253,7 +259,10 @@ class Pump:
         self._write.stop()
         if self._then is not None:
             self._end(self._then)
-        else:
+            return
+        if self._leaving:
+            self._leave()
+        if self._then is None:
             self._start_reading()
 
     # -- the end
@@ -275,7 +284,23 @@ class Pump:
 
     def _gone(self) -> None:
         """Called on a greenlet of its own; the end is to be told in the hub."""
-        self._loop.run_callback(self._end, Ending.CLIENT_GONE)
+        self._loop.run_callback(self._left)
+
+    def _left(self) -> None:
+        if self._client.gone or not self._client.dismissed:
+            self._end(Ending.CLIENT_GONE)
+        elif self._ended is None:
+            self._leaving, self._passes = True, _nothing
+            self._leave()
+
+    def _leave(self) -> None:
+        """End a stream between two events, another body anywhere; not yet while that cannot be told."""
+        if self._ended is not None or self._then is not None or self._pending:
+            return
+        answer, framing, form = self._answer, self._framing, self._form
+        between = answer.breaks_well(framing.tail) and (framing.boundary or not form.verbatim)
+        if between or not answer.streams or form.event(b"", True) is None:
+            self._break_off(Ending.STOPPED, "")
 
     def _end(self, ending: Ending) -> None:
         if self._ended is not None:

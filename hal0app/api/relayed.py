@@ -14,15 +14,17 @@ from hal0app.core import client_head
 from hal0app.core.ending import Ending
 from hal0app.core.response_head import BODILESS
 from hal0app.services.answer import Answer
+from hal0app.services.company import Company
 
 IN_ENVIRON = "hal0.client"
 
 
-def client_of(request: Request, stall_s: float, id_: str) -> ClientSocket:
+def client_of(request: Request, stall_s: float, id_: str, company: Company) -> ClientSocket:
     """The connection that a request came in on."""
     environ = request.environ
     modern = environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-    made = ClientSocket(environ.get("gunicorn.socket"), modern, client_head.closes(environ), stall_s, id_)
+    peer, closes = environ.get("gunicorn.socket"), client_head.closes(environ)
+    made = ClientSocket(peer, modern, closes, stall_s, id_, company=company)
     environ[IN_ENVIRON] = made
     return made
 

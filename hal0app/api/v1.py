@@ -116,7 +116,7 @@ def _upload(line: ClientSocket) -> Iterator[bytes]:
 
 def _line() -> ClientSocket:
     """The connection to the client of this request."""
-    return client_of(request, hal0().settings.dispatch.stall_s, g.request_id)
+    return client_of(request, hal0().settings.dispatch.stall_s, g.request_id, hal0().company)
 
 
 def _slot() -> str | None:

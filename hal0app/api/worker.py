@@ -38,6 +38,11 @@ class Idle:
         """From now on."""
         self._timer.again(self._end)
 
+    def dismiss(self) -> None:
+        """hal0 is about to end; who is being served is told elsewhere."""
+        if self._timer.active:
+            self._end()
+
     def wait(self) -> None:
         """Until there is something to read, which cannot be there yet; everybody else has a turn."""
         get_hub().wait(self.readable)
@@ -70,9 +75,10 @@ class Worker(BoundedWorker):
         request, idle = None, Idle(client, self.cfg.keepalive)
         try:
             address, parser = listener.getsockname(), lane.parser(self.cfg, client, addr)
+            lane.company.add(idle)
             stays = True
             while stays and (request := _next(parser, idle)) is not None:
-                stays = self._served(lane, request, address, client, addr, idle.readable)
+                stays = self._served(lane, request, address, client, addr, idle.readable) and self.alive
         except NoMoreData:
             self.log.debug("a client left in the middle of a head")
         except OSError as problem:
@@ -83,6 +89,7 @@ class Worker(BoundedWorker):
         except Exception as problem:  # noqa: BLE001 - gunicorn tells the log and the client
             self.handle_error(request if isinstance(request, Request) else None, client, addr, problem)
         finally:
+            lane.company.discard(idle)
             idle.close()
             util.close(client)
 

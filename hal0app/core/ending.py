@@ -13,3 +13,4 @@ class Ending(StrEnum):
     CLIENT_STALLED = "client_stalled"  # it was there, but took nothing for too long
     UPSTREAM_BROKEN = "upstream_broken"
     UPSTREAM_SILENT = "upstream_silent"
+    STOPPED = "stopped"  # hal0 itself was, and did not wait any longer

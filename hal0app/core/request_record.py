@@ -22,6 +22,7 @@ REFUSED = "refused"
 CODES_OF_ENDS: dict[str, str] = {
     Ending.UPSTREAM_BROKEN: "upstream.protocol",
     Ending.UPSTREAM_SILENT: "upstream.timeout",
+    Ending.STOPPED: "system.stopping",
 }
 
 

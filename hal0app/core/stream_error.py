@@ -53,3 +53,9 @@ def of_upstream(status: int, body: bytes) -> Error:
 def broken(message: str) -> Error:
     """The error object for a backend that did not answer properly."""
     return {"message": message, "type": "server_error", "code": "upstream.protocol", "param": None}
+
+
+def stopped() -> Error:
+    """The error object for an answer that was under way when hal0 had to end."""
+    message = "hal0 is being stopped or restarted, and the answer is cut short here: send the request again"
+    return {"message": message, "type": "server_error", "code": "system.stopping", "param": None}

@@ -108,6 +108,10 @@ class Answer:
         """The event that tells the client of an upstream that broke off."""
         return stream_error.event(self.endpoint, stream_error.broken(f"the backend stopped answering: {problem}"))
 
+    def stopped(self) -> bytes:
+        """The event that tells the client that hal0 is about to end."""
+        return stream_error.event(self.endpoint, stream_error.stopped(), 503)
+
     def finish(self, ending: Ending) -> None:
         """It ended so; give back the upstream and the lease. Only the first call counts."""
         self._ending = ending

@@ -12,6 +12,7 @@ from hal0app.core.openai import answered_by
 from hal0app.core.upstream import Aborted, Broken, Garbled, Silent
 from hal0app.services import refusal
 from hal0app.services.answer import Answer, Trip
+from hal0app.services.jobs import stopping
 from hal0app.services.ports import Call, Client, Reply
 
 FIRST_EVENT_BYTES = 1 << 20
@@ -61,7 +62,7 @@ def committed(
         if judge and isinstance(problem, Broken) and not isinstance(problem, Garbled):
             raise ModelGone(str(problem)) from problem
         if isinstance(problem, Aborted | Broken | Silent):
-            raise failure(problem) from problem
+            raise failure(problem, client) from problem
         raise
     answer.on_close(forget)
     return answer
@@ -99,8 +100,10 @@ def _judge(text: str, status: int = 200) -> None:
         raise NotReady
 
 
-def failure(problem: Exception) -> errors.Hal0Error:
+def failure(problem: Exception, client: Client) -> errors.Hal0Error:
     """What the client is told of an exchange that came to nothing."""
+    if isinstance(problem, Aborted) and client.dismissed:
+        return stopping()
     if isinstance(problem, Aborted):
         return errors.error("client.gone", "the client closed its connection")
     code = "upstream.timeout" if isinstance(problem, Silent) else "upstream.protocol"

@@ -165,7 +165,7 @@ class Dispatch:
             left = gone.wait(READY_POLL_S)
             forget()
             if left:
-                raise failure(Aborted())
+                raise failure(Aborted(), client)
 
     def _send(self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip) -> Answer:
         goal = target(want, lease.resident, endpoint, self._lemonade_url)

@@ -11,6 +11,7 @@ from hal0app.core.clock import Clock
 from hal0app.core.settings import Settings
 from hal0app.services.backends import Backends
 from hal0app.services.catalogue import Catalogue
+from hal0app.services.company import Company
 from hal0app.services.control import Control
 from hal0app.services.dispatch import Dispatch
 from hal0app.services.downloads import Downloads
@@ -73,6 +74,7 @@ class Hal0:
     lemonade_there: Callable[[], bool]  # whether the host has one that could be started
     give_back: Callable[[], None]  # tells the next worker that this one ended in good order
     kept: Kept = field(default_factory=Kept)  # of uploads under way
+    company: Company = field(default_factory=Company)  # clients that are being served
     workers: list[Worker] = field(default_factory=list)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_drain: list[Callable[[], None]] = field(default_factory=list)

@@ -144,7 +144,8 @@ class Upstream(Protocol):
 
 
 class Client(Protocol):
-    """The one who asked. `on_gone` calls back once, at once when the connection is closed already.
+    """The one who asked. `on_gone` calls back once, at once when the connection is closed already, and also when hal0
+    is about to end: then the client is `dismissed`.
 
     `heartbeat` tells a client that waits for a stream that it is not forgotten; `begun` once it was told so: then the
     head of the answer is out, and an error can only be an event of the stream. `beating` says `words` so after
@@ -152,6 +153,7 @@ class Client(Protocol):
     """
 
     begun: bool
+    dismissed: bool
 
     def heartbeat(self, text: str) -> None: ...
     def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]: ...

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.operation import Kind
 from hal0app.errors import Hal0Error
+from hal0app.services.jobs import stopping
 from hal0app.services.lease import Lease
 from hal0app.services.leases import Leases
 from hal0app.services.line import Ticket
@@ -29,7 +28,7 @@ class Waiting:
         `name` is what the client asked for.
         """
         gone = errors.error("client.gone", "the client closed its connection")
-        forget = client.on_gone(partial(ticket.fail, gone))
+        forget = client.on_gone(lambda: ticket.fail(stopping() if client.dismissed else gone))
         late: Hal0Error | None = None
         try:
             if not self._ended(ticket, name, wait_s, client):

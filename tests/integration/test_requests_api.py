@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.app import App
+from tests.support.engines import Engine
 from tests.support.waiting import eventually
 
 
@@ -203,3 +209,39 @@ def test_records_and_their_order_survive_a_restart(app: App) -> None:
     app.start()
     assert recorded(app, "kept-1")["outcome"] == "complete"
     eventually(lambda: app.slot("primary")["ttft_ms"]["last"] == last, "the last time is remembered", within=30)
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that does nothing during the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_what_is_under_way_when_hal0_stops_is_told_so_and_on_record(app: App, tiny: Engine) -> None:
+    for name in ("primary", "second"):
+        app.post(f"/api/slots/{name}/load?wait=true").raise_for_status()
+    backends = {name: one["pid"] for name, one in tiny.residents().items()}
+    body = {"model": "primary", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4000}
+    sent = {"json": {**body, "stream": True, "ignore_eos": True}, "headers": {"X-Request-Id": "open"}, "timeout": 60}
+    with (
+        stopped(backends["chat-b"]),
+        requests.post(f"{app.url}/v1/chat/completions", stream=True, **sent) as stream,
+        stopped(backends["chat-a"]),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        waiting = [pool.submit(ask, app, "asked", model="second"), pool.submit(ask, app, "queued")]
+        app.wait_for(lambda: metric(app, "hal0_requests_open") == 3, "all are under way")
+        app.stop()
+        lines = [line for line in stream.iter_lines() if line]
+        answers = [one.result() for one in waiting]
+    app.start()
+    assert json.loads(lines[-1].removeprefix(b"data: "))["error"]["code"] == "system.stopping"
+    assert [(one.status_code, one.json()["error"]["code"]) for one in answers] == [(503, "system.stopping")] * 2
+    assert all(int(one.headers["Retry-After"]) > 0 for one in answers)
+    ends = [recorded(app, id_) for id_ in ("open", "asked", "queued")]
+    assert [one["outcome"] for one in ends] == ["stopped", "refused", "refused"]
+    assert {one["error_code"] for one in ends} == {"system.stopping"}

@@ -342,6 +342,7 @@ class FakeClient:
 
     gone: bool = False
     begun: bool = False
+    dismissed: bool = False
     told: list[str] = field(default_factory=list)
     pulses: list[tuple[Callable[[], str], float, float]] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
