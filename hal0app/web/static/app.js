@@ -276,23 +276,6 @@
     if (event.target.closest(".toast .close")) event.target.closest(".toast").remove();
   });
 
-  // -- copying: what is not served over https has no clipboard, so the text is selected instead
-
-  for (const copy of document.querySelectorAll("[data-copy]")) {
-    const text = document.getElementById(copy.dataset.copy), said = copy.nextElementSibling;
-    copy.hidden = false;
-    copy.addEventListener("click", async () => {
-      text.select();
-      try {
-        await navigator.clipboard.writeText(text.value);
-        said.textContent = "Copied.";
-      } catch {
-        text.focus();
-        said.textContent = "Press Ctrl+C.";
-      }
-    });
-  }
-
   polish();
   unread();
   show("connecting");
