@@ -14,7 +14,7 @@ from hal0app.core.reasons import CATALOGUE, Reason, past
 from hal0app.core.slot import Record, State
 
 MINUTE = 60
-GRAINS = 240  # what is closer than this part of the picture looks like one thing, and is drawn as one
+GRAINS = 120  # what is closer than this part of the picture, a mark's width, is drawn as one
 
 
 class Phase(StrEnum):

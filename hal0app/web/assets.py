@@ -17,6 +17,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     "ui.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "app.js"),
     "chat.js": ("chat.js",),
     "journal.js": ("journal.js",),
+    "settings.js": ("settings.js",),
     "ui.css": ("ui.css",),
     "icon.svg": ("icon.svg",),
     "icon-alert.svg": ("icon-alert.svg",),

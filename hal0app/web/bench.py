@@ -9,9 +9,10 @@ from hal0app.core.slot_type import SlotType
 from hal0app.services.observer import Snapshot
 from hal0app.services.slot_view import SlotView
 from hal0app.web.cards import Card, cards
-from hal0app.web.vocabulary import duration
+from hal0app.web.vocabulary import Tone, duration
 
 UNFIT = frozenset({"Off", "Empty"})
+SOONEST = (Tone.GOOD, Tone.BUSY, Tone.CALM, Tone.WARN, Tone.BAD)
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Bench:
 
 
 def benches(views: Sequence[SlotView], snapshot: Snapshot) -> tuple[Bench, ...]:
-    """Those that take a message, in the order of their cards."""
+    """Those that take a message, the most likely to answer soon first: a browser chooses the first."""
     chats = [view for view in views if view.config is not None and view.config.type is SlotType.LLM]
     took = {view.slot.name: view.last_load_ms for view in chats}
     shown = [card for card in cards(chats, snapshot) if card.word not in UNFIT]
+    shown.sort(key=lambda card: SOONEST.index(card.tone))
     return tuple(Bench(card, duration(ms) if (ms := took[card.name]) is not None else "") for card in shown)

@@ -74,6 +74,11 @@ def _signed_in() -> Callable[[], bool]:
     return lambda: rights.may(asking)
 
 
+def _whole(view: str, event: str) -> Response:
+    """The page's regions at once, for a page that asks again."""
+    return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": event})
+
+
 @bp.get("/events")
 def events() -> Response:
     """The stream of a view; while all places are taken, the whole page as HTML, and the page will ask again."""
@@ -83,10 +88,11 @@ def events() -> Response:
     if request.method == "HEAD":
         return Response(mimetype="text/event-stream", headers=HEADERS)
     signed_in = _signed_in()
+    if request.args.get("poll") == "1":  # a proxy on the way keeps streams back
+        return _whole(view, "kept-back" if signed_in() else "signin")
     place = site().hub.join(view, _counted(request.remote_addr or ""))
     if place is None:
-        event = "polling" if signed_in() else "signin"
-        return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": event})
+        return _whole(view, "polling" if signed_in() else "signin")
     hub, connection = site().hub, request.environ.get("gunicorn.socket")
     stream = _Stream(place, lambda: hub.closed, connection, signed_in)
     return Response(stream, mimetype="text/event-stream", headers=HEADERS)

@@ -36,10 +36,9 @@ class Bound:
 
 # The lines of a log are kept up to a thousand, so pages that show one are not counted by their elements.
 ELEMENTS, HEAP, MEMORY = Bound("elements", 0.1, 60), Bound("JS heap, MiB", 0.25, 1.5), Bound("hal0's memory, MiB", 0, 6)
-
-
-FILLED_AFTER_MIN = 3.0  # until then the cards' histories fill up to their twenty lines a slot
-FILLING = Bound("elements", 0.1, 260)
+# Lists that fill up to a length of their own are held to that instead.
+CAPS = {"#slot-primary-history li": 20, "#slot-embed-history li": 20, "#residency tbody tr": 50}
+COUNT = "document.querySelectorAll('*').length - document.querySelectorAll('.past *, #residency tbody *').length"
 
 
 def grown(bound: Bound, values: list[float], whose: str) -> str:
@@ -84,7 +83,11 @@ class Watched:
         """Elements, and MiB of objects that are in use."""
         self.session.send("HeapProfiler.collectGarbage")
         told = {one["name"]: one["value"] for one in self.session.send("Performance.getMetrics")["metrics"]}
-        return float(self.tab.page.evaluate("document.querySelectorAll('*').length")), told["JSHeapUsedSize"] / MIB
+        return float(self.tab.page.evaluate(COUNT)), told["JSHeapUsedSize"] / MIB
+
+    def lines(self, selector: str) -> int:
+        """How many there are."""
+        return self.tab.page.locator(selector).count()
 
 
 def watch(browser: Browser, box: Box, path: str) -> Watched:
@@ -117,13 +120,14 @@ def soak(minutes: float) -> list[str]:
         past = [
             grown(bound, [sample[place] for sample in samples], path)
             for path, samples in seen.items()
-            for place, bound in enumerate((ELEMENTS if minutes / 3 > FILLED_AFTER_MIN else FILLING, HEAP))
+            for place, bound in enumerate((ELEMENTS, HEAP))
             if bound is HEAP or "journal" not in path
         ]
         past.append(grown(MEMORY, memory, "worker"))
         for one in pages:
             past += [f"{one.path}: {line}" for line in one.tab.complaints]
             past += [f"{one.path} was reloaded"] * one.tab.reloaded
+            past += [f"{one.path}: more than {most} {lines}" for lines, most in CAPS.items() if one.lines(lines) > most]
             one.tab.context.close()
         eventually(lambda: traces(box.app) <= before, "no stream is left open", within=60.0)
     return [one for one in past if one]

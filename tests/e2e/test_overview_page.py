@@ -13,7 +13,7 @@ from tests.e2e.browser import Tab
 
 def test_it_says_whether_it_is_fine_and_follows_what_happens(box: Box, open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(box.url).open("/")
-    expect(tab.page.locator("#memory")).to_contain_text("free")
+    expect(tab.page.locator("#memory")).to_contain_text("Free")
     assert box.app.chat("primary").ok
     expect(tab.page.locator("#summary")).to_contain_text("1 of 7 slots ready.")
     expect(tab.page.locator("#summary")).to_contain_text("GiB used.")

@@ -222,7 +222,7 @@ def test_an_eviction_is_drawn_with_its_cause_and_listed(tab: Tab, box: Box) -> N
     row = tab.page.locator("#residency tbody tr").first
     expect(row).to_contain_text(cause)
     expect(row).to_contain_text("primary")
-    titles = tab.page.locator("#residency .loss title")
+    titles = tab.page.locator("#residency use title")
     assert any(cause in text for text in titles.all_text_contents())
     assert tab.page.locator("#residency .span.loaded").count() >= 2
     assert tab.violations == []

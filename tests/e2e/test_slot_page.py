@@ -304,6 +304,15 @@ def test_scripts_and_styles_are_kept_for_ever_and_pages_are_not(box: Box) -> Non
     assert requests.get(f"{box.url}/static/ui.00000000.js", timeout=30).status_code == 404
 
 
+def test_a_page_that_no_stream_reaches_may_ask_for_all_of_it_again_and_again(box: Box) -> None:
+    answer = requests.get(f"{box.url}/events?view=slots&poll=1", timeout=30)
+    assert (answer.headers["Content-Type"].partition(";")[0], answer.headers["HX-Trigger"]) == (
+        "text/html",
+        "kept-back",
+    )
+    assert 'hx-target="#slot-grid"' in answer.text
+
+
 def test_an_unknown_view_has_no_stream(box: Box) -> None:
     assert requests.get(f"{box.url}/events?view=nonsense", timeout=30).status_code == 400
 

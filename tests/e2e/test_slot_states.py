@@ -22,7 +22,8 @@ def test_a_load_that_waits_for_another_says_so_and_can_be_cancelled(box: Box, op
         expect(tab.page.locator("#slot-second .sentence")).to_have_text(re.compile(r"^loading tiny-b for \d+:\d\d"))
         tab.press("primary", "cancel")
         expect(tab.page.locator("#toasts")).to_contain_text("What primary waited for is cancelled.")
-        tab.card("primary", "Unloaded" if before["reason"] == "operator" else "Not loaded")
+        words = {"operator": "Unloaded", "displaced": "Evicted", "evicted": "Evicted"}
+        tab.card("primary", words.get(before["reason"], "Not loaded"))
         expect(tab.page.locator("#alerts .toast")).to_have_count(0)
     tab.card("second", "Ready")
     assert box.app.slot("primary")["loads"] == before["loads"]

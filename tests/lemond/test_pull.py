@@ -97,7 +97,7 @@ def test_a_model_is_downloaded_with_a_stop_between_and_answers_in_a_slot(
     tab.page.click("button:text-is('Unload it')")
     app.slot_is("fresh", "offline")
     tab.page.goto(f"{app.url}/models/delete?model=large")
-    expect(tab.page.locator(".ask")).to_contain_text("Slot fresh uses it and fails until you choose another model.")
+    expect(tab.page.locator(".ask")).to_contain_text("Slot fresh uses it and will fail until you choose another model.")
     tab.page.click("button.danger")
     expect(tab.page.locator(".said")).to_have_text("The model was deleted from disk.")
     expect(tab.page.locator("tr[data-model='large']")).to_contain_text("Not on disk")

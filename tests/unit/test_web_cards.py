@@ -19,6 +19,7 @@ from hal0app.core.slot_type import SlotType
 from hal0app.services.observer import Snapshot
 from hal0app.services.slot_view import KeptOut, SlotView
 from hal0app.services.turn import Call
+from hal0app.web.bench import benches
 from hal0app.web.cards import TYPE_WORDS, Card, cards, summary
 from hal0app.web.vocabulary import BY_REASON, BY_STATE, CASES, FIRST, OPTION_WORDS, Shape, Tone, duration, face
 
@@ -292,3 +293,15 @@ def test_no_button_stands_twice_on_a_card_and_hal0s_own_slots_are_not_deleted() 
 
 def test_every_type_of_slot_has_a_word() -> None:
     assert set(TYPE_WORDS) == set(SlotType)
+
+
+def test_the_first_slot_of_the_test_bench_is_the_one_that_answers_soonest() -> None:
+    def one(name: str, state: State, reason: Reason = Reason.NONE) -> SlotView:
+        config = SlotConfig(name=name, type=SlotType.LLM, model="tiny")
+        return SlotView(config, Record(name, state, reason), state)
+
+    views = [
+        one("bad", State.ERROR, Reason.LOAD_FAILED), one("cold", State.OFFLINE, Reason.EVICTED),
+        one("warm", State.READY), one("off", State.OFFLINE, Reason.DISABLED),
+    ]  # fmt: skip
+    assert [bench.card.name for bench in benches(views, UP)] == ["warm", "cold", "bad"]

@@ -8,6 +8,8 @@
   let beatAt = performance.now();
   let beatClock = new Date();
   let heard = true; // something came on the present connection
+  let beats = 0; // on the present connection
+  let silent = 0; // connections in a row that opened and brought nothing: a proxy keeps them back
   let connection = null;
   let paused = false;
   let restart = null; // when somebody asked hal0 for one
@@ -41,6 +43,8 @@
 
   live.addEventListener("beat", (event) => {
     heard = true;
+    beats += 1;
+    silent = 0;
     fresh("live");
     const { boot, t } = JSON.parse(event.detail.data);
     ahead = Date.now() - t;
@@ -52,12 +56,17 @@
     show("restarting");
   });
   live.addEventListener("polling", () => fresh("polling"));
+  live.addEventListener("kept-back", () => fresh("keptBack"));
+  document.addEventListener("htmx:config:request", (event) => {
+    if (event.target === live && silent > 1) event.detail.ctx.request.action += "&poll=1";
+  });
   live.addEventListener("signin", () => location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`));
   for (const name of ["htmx:sse:error", "htmx:error", "htmx:response:error"]) {
     live.addEventListener(name, () => show("reconnecting"));
   }
   live.addEventListener("htmx:sse:before:connection", (event) => {
     connection = event.detail.connection;
+    beats = 0;
     if (paused) { connection.cancelled = true; return; }
     if (connection.attempt === 0) return;
     show("reconnecting");
@@ -87,6 +96,7 @@
     if (link.dataset.state !== "reconnecting") show("stale");
     if (silence > GIVE_UP_MS && connection && connection.reader) {
       beatAt = performance.now() - STALE_MS;
+      if (beats === 0) silent += 1;
       connection.reader.cancel();
     }
   }, 500);
@@ -265,23 +275,6 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest(".toast .close")) event.target.closest(".toast").remove();
   });
-
-  // -- copying: what is not served over https has no clipboard, so the text is selected instead
-
-  for (const copy of document.querySelectorAll("[data-copy]")) {
-    const text = document.getElementById(copy.dataset.copy), said = copy.nextElementSibling;
-    copy.hidden = false;
-    copy.addEventListener("click", async () => {
-      text.select();
-      try {
-        await navigator.clipboard.writeText(text.value);
-        said.textContent = "Copied.";
-      } catch {
-        text.focus();
-        said.textContent = "Press Ctrl+C.";
-      }
-    });
-  }
 
   polish();
   unread();
