@@ -3,7 +3,8 @@
 #
 #   installer/install.sh [install|preflight|check|verify|upgrade|rollback|uninstall] [ansible-playbook options]
 #
-# HOSTS=inventory.yml provisions those hosts over SSH; without it, this host. Needs python3 with venv, nothing else.
+# HOSTS=inventory.yml provisions those hosts over SSH; without it, this host. SET="name=value ..." sets variables.
+# Needs python3 with venv, nothing else.
 set -eu
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,6 +12,9 @@ STATE=$ROOT/.installer
 VENV=$STATE/venv
 export ANSIBLE_CONFIG="$ROOT/ansible/ansible.cfg" PIP_DISABLE_PIP_VERSION_CHECK=1
 export ANSIBLE_HOME="$STATE/ansible"
+# Ansible refuses a locale that this host does not have, and what services read must not be root's alone.
+export LC_ALL=C.UTF-8
+umask 022
 
 fail() { printf 'hal0: %s\n' "$1" >&2; exit 1; }
 
@@ -25,6 +29,15 @@ lock_of() {
   "$1" -c 'import sys; print("3.11" if sys.version_info[:2] == (3, 11) else "3.12")'
 }
 
+# One run of a checkout at a time; the lock goes with the last process that holds it.
+alone() {
+  mkdir -p "$STATE" 2>/dev/null || true
+  [ -w "$STATE" ] || fail "$STATE cannot be written by $(id -un): run this as its owner, or from a checkout of your own"
+  command -v flock >/dev/null || return 0
+  exec 9>"$STATE/lock"
+  flock -n 9 || fail "another run of $ROOT is under way; wait until it has ended"
+}
+
 # The virtual environment is made anew when the lock or the interpreter has changed.
 bootstrap() {
   python=$(find_python)
@@ -33,9 +46,10 @@ bootstrap() {
   if [ -x "$VENV/bin/ansible-playbook" ] && [ "$(cat "$VENV/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
   "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "the venv module is missing: sudo apt-get install python3-venv"
   echo "hal0: preparing ansible-core in $VENV"
-  rm -rf "$VENV" && mkdir -p "$STATE"
+  rm -rf "$VENV"
   "$python" -m venv "$VENV"
-  "$VENV/bin/pip" install --quiet --require-hashes -r "$lock" || fail "the packages of $lock could not be installed"
+  "$VENV/bin/python" -m pip install --quiet --require-hashes -r "$lock" || fail "the packages of $lock did not come, see \
+above. They are fetched from pip's package index; where there is none, from a folder: PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/wheels"
   echo "$stamp" >"$VENV/.stamp"
 }
 
@@ -58,9 +72,11 @@ case $action in
 esac
 [ -z "${HOSTS:-}" ] || [ -e "$HOSTS" ] || fail "there is no inventory '$HOSTS'"
 
+alone
 bootstrap
 become=$(privilege)
+said=$("$VENV/bin/python" "$ROOT/installer/said.py" "${HOSTS:-here}")
 release=$("$VENV/bin/python" "$ROOT/installer/release.py" "$STATE/dist")
 # shellcheck disable=SC2086  # both are lists of options without spaces in them
-exec "$VENV/bin/ansible-playbook" -i "${HOSTS:-$ROOT/ansible/localhost.yml}" $options $become \
-  -e "hal0_release_dir=$release" ${PURGE:+-e hal0_purge=true} "$ROOT/ansible/$play" "$@"
+exec "$VENV/bin/python" "$VENV/bin/ansible-playbook" -i "${HOSTS:-$ROOT/ansible/localhost.yml}" $options $become \
+  -e "{\"hal0_release_dir\": \"$release\"}" -e "$said" ${PURGE:+-e hal0_purge=true} "$ROOT/ansible/$play" "$@"

@@ -24,8 +24,21 @@ LOADERS = {
     "systemd-boot": ("boot/loader/loader.conf", "boot/efi/loader/loader.conf", "efi/loader/loader.conf"),
 }
 TUNED = "opt/hal0/kernel.json"
-# Who may listen already, by the name of the port: its own unit's files.
-OWN_UNITS = {"hal0": ("etc/systemd/system/hal0.service",), "Lemonade": LEMOND_UNITS}
+# Who may listen already, by the name of the port: its own unit's files, and what says on which port it does.
+OWN_UNITS = {
+    "hal0": ("etc/systemd/system/hal0.service",),
+    "Lemonade": LEMOND_UNITS,
+    "the proxy": ("etc/systemd/system/hal0-proxy.service",),
+    "Open WebUI": ("etc/containers/systemd/hal0-openwebui.container",),
+}
+OWN_PORTS = {
+    "hal0": ("etc/systemd/system/hal0.socket.d/10-address.conf", r"ListenStream=\S*:(\d+)"),
+    "Lemonade": ("etc/lemonade/hal0-defaults.json", r'"port": (\d+)'),
+    "the proxy": ("etc/hal0-proxy/Caddyfile", r"https://\S+?:(\d+)"),
+    "Open WebUI": ("etc/containers/systemd/hal0-openwebui.container", r"PublishPort=\S*:(\d+):\d+"),
+}
+OTHER_MAKE = ("etc/systemd/system/hal0-api.service", "usr/lib/systemd/system/hal0-api.service")
+OWN_HOME = "/var/lib/hal0"  # of the user that the installer makes
 
 
 def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
@@ -42,7 +55,8 @@ def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
         cmdline=tuple(_text(root / "proc/cmdline").split()),
         memory=int(meminfo.get("MemTotal", 0)) * 1024,
         disk_free=_free(disk or root),
-        program_free=_free(root / "opt"),
+        program_free=_free(root / "opt/hal0"),
+        noexec=_noexec(root, "/opt/hal0"),
         gpu=_gpu(root),
         gtt=_gtt(root),
         cwsr=any("cwsr_size" in _text(one) and "ctl_stack_size" in _text(one) for one in _kfd_nodes(root)),
@@ -61,11 +75,36 @@ def read(root: Path, ports: Sequence[Port], disk: Path | None = None) -> Host:
         loader=next((name for name, paths in LOADERS.items() if any((root / one).exists() for one in paths)), ""),
         tuned=_tuned(root),
         memlock=_memlock(root),
+        person=_person(root),
+        other_make=next((f"/{unit}" for unit in OTHER_MAKE if (root / unit).exists()), ""),
     )
 
 
 def _is_own(root: Path, port: Port) -> bool:
-    return any((root / unit).exists() for unit in OWN_UNITS[port.name])
+    """Whether its own unit is there and listens on it, as far as its files tell."""
+    file, pattern = OWN_PORTS[port.name]
+    told = re.findall(pattern, _text(root / file))
+    return any((root / unit).exists() for unit in OWN_UNITS[port.name]) and (not told or str(port.number) in told)
+
+
+def _noexec(root: Path, path: str) -> str:
+    """The mount that a path lies on, where it keeps programs from running; else empty."""
+    mounts = [line.split() for line in _text(root / "proc/mounts").splitlines()]
+    above = [one for one in mounts if len(one) > 3 and f"{path}/".startswith(f"{one[1].rstrip('/')}/")]
+    nearest = max(reversed(above), key=lambda one: len(one[1]), default=None)  # of two at one place the later
+    return nearest[1] if nearest and "noexec" in nearest[3].split(",") else ""
+
+
+def _user(root: Path, name: str) -> list[str]:
+    """The fields of a user in /etc/passwd; empty where there is none."""
+    lines = (line.split(":") for line in _text(root / "etc/passwd").splitlines())
+    return next((fields for fields in lines if fields[0] == name and len(fields) > 5), [])
+
+
+def _person(root: Path) -> int | None:
+    """The user id of an account hal0 with another home than the installer's has."""
+    fields = _user(root, "hal0")
+    return int(fields[2]) if fields and fields[5] != OWN_HOME else None
 
 
 def _text(file: Path) -> str:
@@ -118,11 +157,12 @@ def _is_npu(device: Path) -> bool:
 
 
 def _listening(root: Path) -> set[int]:
-    found = set()
+    """The ports that somebody but the user hal0 listens on, who has the slots' ports."""
+    found, own = set(), _user(root, "hal0")[2:3]
     for table in ("proc/net/tcp", "proc/net/tcp6"):
         for line in _text(root / table).splitlines()[1:]:
             fields = line.split()
-            if len(fields) > 3 and fields[3] == LISTENS:
+            if len(fields) > 3 and fields[3] == LISTENS and (not own or fields[7:8] != own):
                 found.add(int(fields[1].rpartition(":")[2], 16))
     return found
 

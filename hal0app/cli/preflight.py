@@ -21,9 +21,15 @@ from hal0app.core.readiness import Finding, Host, Port, findings
 FETCHED = ("ppa", "deb", "tarball")  # where Lemonade comes by itself, whatever the distribution carries
 
 
-def ports(hal0: int, lemonade: int) -> tuple[Port, ...]:
-    """The ports that an installed host needs."""
-    return (Port(hal0, "hal0", "hal0_port"), Port(lemonade, "Lemonade", "hal0_lemonade_port"))
+def ports(hal0: int, lemonade: int, proxy: int = 0, webui: int = 0) -> tuple[Port, ...]:
+    """The ports that an installed host needs; 0 is one that it does not."""
+    wanted = (
+        Port(hal0, "hal0", "hal0_port"),
+        Port(lemonade, "Lemonade", "hal0_lemonade_port"),
+        Port(proxy, "the proxy", "hal0_proxy_port"),
+        Port(webui, "Open WebUI", "hal0_openwebui_port"),
+    )
+    return tuple(one for one in wanted if one.number)
 
 
 def told(found: Iterable[Finding]) -> list[str]:
@@ -47,11 +53,14 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--lemonade-port", type=int, default=13305)
+    parser.add_argument("--proxy-port", type=int, default=0)
+    parser.add_argument("--openwebui-port", type=int, default=0)
     parser.add_argument("--disk", type=Path, default=Path("/var/lib"))
     parser.add_argument("--method", choices=["auto", "apt", "ppa", "deb", "tarball", "existing"], default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    host = host_tree.read(given.root, ports(given.port, given.lemonade_port), given.disk)
+    wanted = ports(given.port, given.lemonade_port, given.proxy_port, given.openwebui_port)
+    host = host_tree.read(given.root, wanted, given.disk)
     found = findings(replace(host, lemonade=host.lemonade or given.method in FETCHED))
     seen = {"findings": [asdict(one) for one in found], "machine": machine(host)}
     print(json.dumps(seen) if given.json else "\n".join(told(found)))

@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Port:
-    """A TCP port that is wanted, and whether something other than hal0 and its Lemonade listens on it."""
+    """A TCP port that is wanted, and whether something other than its own unit listens on it."""
 
     number: int
     name: str
@@ -50,7 +50,9 @@ class Host:
     """What a host is. Sizes in bytes; versions as numbers; None and empty mean that it is not there or not told.
 
     `loader`: who writes the kernel's command line (grub, grubby, systemd-boot). `tuned`: what was added to it for hal0.
-    `memlock`: how much memory lemond may lock, UNLIMITED or bytes.
+    `memlock`: how much memory lemond may lock, UNLIMITED or bytes. `noexec`: where /opt is mounted, if no program may
+    run from there. `person`: the user id of an account hal0 that the installer did not make. `other_make`: a unit of
+    another program called hal0.
     """
 
     os: str = ""
@@ -62,6 +64,7 @@ class Host:
     memory: int = 0
     disk_free: int = 0
     program_free: int | None = None  # where releases go, /opt
+    noexec: str = ""
     gpu: str = ""
     gtt: int | None = None
     cwsr: bool = False
@@ -80,6 +83,8 @@ class Host:
     loader: str = ""
     tuned: tuple[str, ...] = ()
     memlock: int | None = None
+    person: int | None = None
+    other_make: str = ""
 
 
 Check = Callable[["Host"], Iterator[Finding]]
@@ -145,6 +150,29 @@ def _program_disk(host: Host) -> Iterator[Finding]:
         yield Finding(
             "fail", "no room for hal0 itself on the disk", seen, f"free {LEAST_PROGRAM_BYTES >> 20} MiB there"
         )
+
+
+def _program_mount(host: Host) -> Iterator[Finding]:
+    if host.noexec:
+        seen = f"{host.noexec} is mounted noexec"
+        fix = f"mount -o remount,exec {host.noexec}, and without noexec in /etc/fstab"
+        yield Finding("fail", "hal0 is installed in /opt, and no program may run from there", seen, fix)
+
+
+def _account(host: Host) -> Iterator[Finding]:
+    if host.person is not None:
+        fix = "leave it so, or rename that account: usermod --login"
+        seen = f"user id {host.person}"
+        yield Finding(
+            "warn", "there is a user hal0 already: hal0 runs as it, and an uninstallation leaves it", seen, fix
+        )
+
+
+def _other_make(host: Host) -> Iterator[Finding]:
+    if host.other_make:
+        what = "another program called hal0 is installed, and has the same folders"
+        fix = "take it off with its own uninstaller, and move its /etc/hal0, /opt/hal0 and /var/lib/hal0 away"
+        yield Finding("fail", what, host.other_make, fix)
 
 
 def _ports(host: Host) -> Iterator[Finding]:
@@ -240,5 +268,15 @@ def _lemonade(host: Host) -> Iterator[Finding]:
         yield Finding("warn", "Lemonade's files lie in two places", ", ".join(host.layouts), fix)
 
 
-SOFTWARE: tuple[Check, ...] = (_os, _python, _disk, _program_disk, _ports, _lemonade)
+SOFTWARE: tuple[Check, ...] = (
+    _os,
+    _python,
+    _disk,
+    _program_disk,
+    _program_mount,
+    _account,
+    _other_make,
+    _ports,
+    _lemonade,
+)
 HARDWARE: tuple[Check, ...] = (_memory, _gpu, _rocm, _gtt, _command_line, _npu)

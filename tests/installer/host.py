@@ -163,12 +163,13 @@ class Host:
         self.supervisor.kill()
         self.supervisor.wait()
 
-    def freeze(self) -> Image:
-        """Shut the host down and give its disk as a layer; only `destroy` is left to it, after the layer's last use."""
+    def freeze(self, layer: Path) -> Image:
+        """Shut the host down and move what it has written to a folder `layer`; only `destroy` is left to it."""
         self.shut_down()
         subprocess.run(["umount", str(self.root)], check=True)
         (self._upper / "etc/machine-id").write_text("")
-        return Image(self.image.suite, (self._upper, *self.image.layers))
+        self._upper.rename(layer)
+        return Image(self.image.suite, (layer, *self.image.layers))
 
     def destroy(self) -> None:
         """Switch the host off; remove its disk, network and cgroups."""
@@ -277,3 +278,6 @@ def sweep() -> None:
         for controller in CONTROLLERS:
             _remove_groups(Path("/sys/fs/cgroup", controller, folder.name))
         shutil.rmtree(folder, ignore_errors=True)
+    for folder in cache.folder("hosts").glob("run-*"):
+        if not processes.alive(int(folder.name.removeprefix("run-"))):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -21,16 +21,16 @@ BACK_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def elsewhere(installed: Host) -> str:
+def elsewhere(lasting: Host) -> str:
     """hal0's address for a program on another machine."""
-    return f"http://127.0.0.1:{installed.network.forward(8080)}"
+    return f"http://127.0.0.1:{lasting.network.forward(8080)}"
 
 
 @pytest.fixture
-def answering(installed: Host) -> Host:
+def answering(lasting: Host) -> Host:
     """The host, once every unit is up and a chat is answered."""
-    answers(installed)
-    return installed
+    answers(lasting)
+    return lasting
 
 
 def answers(host: Host) -> None:
@@ -96,17 +96,17 @@ def test_hal0_may_restart_lemond_and_do_nothing_else_to_units(answering: Host) -
 
 
 @pytest.mark.parametrize("unit", ["hal0.service", "hal0-drift.service"])
-def test_a_unit_is_little_exposed(installed: Host, unit: str) -> None:
-    verdict = installed.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout
+def test_a_unit_is_little_exposed(lasting: Host, unit: str) -> None:
+    verdict = lasting.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout
     found = re.search(r"exposure level for \S+: ([\d.]+)", verdict)
     assert found is not None, verdict
     assert float(found.group(1)) <= 2.0
 
 
 @pytest.mark.parametrize("unit", ["hal0.service", "hal0-drift.service"])
-def test_the_sandbox_holds_from_inside(installed: Host, unit: str) -> None:
+def test_the_sandbox_holds_from_inside(lasting: Host, unit: str) -> None:
     """The unit itself, with a program in it that tries everything."""
-    lines = installed.says(f"systemctl cat {unit}").splitlines()
+    lines = lasting.says(f"systemctl cat {unit}").splitlines()
     dropped = (
         "Exec",
         "Type=",
@@ -121,10 +121,10 @@ def test_the_sandbox_holds_from_inside(installed: Host, unit: str) -> None:
     kept = [line for line in lines if not line.startswith(dropped)]
     service = kept.index("[Service]") + 1
     kept[service:service] = ["Type=oneshot", "ExecStart=/usr/bin/python3 /usr/local/lib/hal0-probe.py"]
-    installed.copy(PROBE, "/usr/local/lib/hal0-probe.py")
-    installed.write("/root/hal0-probe.service", "\n".join(kept))
-    installed.run("cp hal0-probe.service /run/systemd/system && systemctl daemon-reload")
-    installed.run("systemctl start hal0-probe.service")
-    said = installed.says("journalctl -o cat --no-pager -n 50 _SYSTEMD_UNIT=hal0-probe.service")
+    lasting.copy(PROBE, "/usr/local/lib/hal0-probe.py")
+    lasting.write("/root/hal0-probe.service", "\n".join(kept))
+    lasting.run("cp hal0-probe.service /run/systemd/system && systemctl daemon-reload")
+    lasting.run("systemctl start hal0-probe.service")
+    said = lasting.says("journalctl -o cat --no-pager -n 50 _SYSTEMD_UNIT=hal0-probe.service")
     could = {name for name, worked in json.loads(said.splitlines()[-1]).items() if worked}
     assert could == (MAY if unit == "hal0.service" else {"write /var/lib/hal0"})

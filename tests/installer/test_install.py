@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from tests.installer.checkout import MODELS
 from tests.installer.conftest import INSTALL, PLAY_S, Installation
 from tests.installer.host import Host
 from tests.support.waiting import eventually
@@ -73,40 +74,41 @@ def test_a_dry_run_on_a_fresh_host_fails_nowhere_and_changes_nothing(installatio
     assert (counts["failed"], counts["ignored"]) == (0, 0)
 
 
-def test_a_chat_streams_through_port_8080(installed: Host) -> None:
-    eventually(lambda: installed.run("hal0 status", check=False).returncode == 0, "hal0 is up after the boot")
-    lines = installed.python(STREAM, within=180).splitlines()
+def test_a_chat_streams_through_port_8080(lasting: Host) -> None:
+    eventually(lambda: lasting.run("hal0 status", check=False).returncode == 0, "hal0 is up after the boot")
+    lines = lasting.python(STREAM, within=180).splitlines()
     events = [line for line in lines if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]"
     assert len(events) > 10
     assert json.loads(events[1].removeprefix("data: "))["object"] == "chat.completion.chunk"
 
 
-def test_a_second_run_changes_nothing(installed: Host) -> None:
-    assert changes(installed.run(f"cd hal0 && {INSTALL}", within=PLAY_S).stdout) == []
+def test_a_second_run_changes_nothing_and_remembers_what_was_set(lasting: Host) -> None:
+    assert changes(lasting.run("cd hal0 && make install", within=PLAY_S).stdout) == []
+    assert json.loads(lasting.says("cat /etc/hal0/set.json")) == {"hal0_extra_models_dir": MODELS}
 
 
-def test_a_dry_run_on_an_installed_host_has_nothing_to_change(installed: Host) -> None:
-    dry_run = installed.run(f"cd hal0 && {INSTALL.replace('install', 'check', 1)}", within=PLAY_S).stdout
+def test_a_dry_run_on_an_installed_host_has_nothing_to_change(lasting: Host) -> None:
+    dry_run = lasting.run(f"cd hal0 && {INSTALL.replace('install', 'check', 1)}", within=PLAY_S).stdout
     assert changes(dry_run) == []
 
 
-def test_no_process_of_hal0_runs_as_root(installed: Host) -> None:
-    users = installed.says("ps -eo user:20,args | grep -E '[l]emond|[h]al0app|[/]opt/hal0|[l]lama-server'")
+def test_no_process_of_hal0_runs_as_root(lasting: Host) -> None:
+    users = lasting.says("ps -eo user:20,args | grep -E '[l]emond|[h]al0app|[/]opt/hal0|[l]lama-server'")
     assert {line.split()[0] for line in users.splitlines()} == {"hal0", "lemonade"}, users
 
 
-def test_an_eviction_while_hal0_is_stopped_is_written_down_by_the_timer(installed: Host) -> None:
-    installed.python(STREAM, within=180)
-    eventually(lambda: stored(installed, "primary")[0] == "ready", "the slot is ready")
-    installed.run("systemctl stop hal0.socket hal0.service")
+def test_an_eviction_while_hal0_is_stopped_is_written_down_by_the_timer(lasting: Host) -> None:
+    lasting.python(STREAM, within=180)
+    eventually(lambda: stored(lasting, "primary")[0] == "ready", "the slot is ready")
+    lasting.run("systemctl stop hal0.socket hal0.service")
     try:
-        assert installed.python(EVICT, "tiny-a").strip() == "200"
-        eventually(lambda: stored(installed, "primary") == ("offline", "evicted"), "the timer wrote it", TIMER_PERIOD_S)
+        assert lasting.python(EVICT, "tiny-a").strip() == "200"
+        eventually(lambda: stored(lasting, "primary") == ("offline", "evicted"), "the timer wrote it", TIMER_PERIOD_S)
     finally:
-        installed.run("systemctl start hal0.target")
+        lasting.run("systemctl start hal0.target")
 
 
-@pytest.mark.parametrize("path", ["/etc/hal0/lemonade.key", "/etc/lemonade/hal0.env"])
-def test_a_secret_is_readable_by_its_owner_only(installed: Host, path: str) -> None:
-    assert installed.says(f"stat -c %a {path}") == "600"
+@pytest.mark.parametrize("path", ["/etc/hal0/lemonade.key", "/etc/lemonade/hal0.env", "/etc/hal0/set.json"])
+def test_a_secret_is_readable_by_its_owner_only(lasting: Host, path: str) -> None:
+    assert lasting.says(f"stat -c %a {path}") == "600"

@@ -16,12 +16,12 @@ FIRST, SECOND = ["iommu=pt", "ttm.pages_limit=100"], ["iommu=pt", "ttm.pages_lim
 
 
 @pytest.fixture(scope="module")
-def noted(installed: Host) -> Host:
+def noted(lasting: Host) -> Host:
     """A host whose boot loaders' programs write down how they are called."""
     for program in PROGRAMS:
-        installed.write(f"/usr/local/sbin/{program}", f'#!/bin/sh\necho {program} "$@" >> {NOTES}\n')
-        installed.run(f"chmod +x /usr/local/sbin/{program}")
-    return installed
+        lasting.write(f"/usr/local/sbin/{program}", f'#!/bin/sh\necho {program} "$@" >> {NOTES}\n')
+        lasting.run(f"chmod +x /usr/local/sbin/{program}")
+    return lasting
 
 
 def kernel(host: Host, tasks: str, loader: str, parameters: list[str], tuned: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Two hosts from one inventory over SSH, from this machine's Python; each with settings of its own."""
+"""Two hosts from one inventory over SSH, from this machine's Python; each with settings and a user of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST = """\
     {name}:
       ansible_host: 127.0.0.1
       ansible_port: {port}
-      ansible_user: root
+      ansible_user: {user}
       ansible_ssh_private_key_file: {key}
       ansible_ssh_common_args: -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
       ansible_python_interpreter: /usr/bin/python3
@@ -27,6 +27,11 @@ HOST = """\
       hal0_allowed_hosts: [{name}.example]
       hal0_lemonade_method: {method}
 """
+# Somebody who is not root, but has sudo.
+ADMINISTRATOR = (
+    "useradd -m -s /bin/sh admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin"
+    " && cp -r .ssh /home/admin/ && chown -R admin: /home/admin/.ssh"
+)
 UNITS = ("hal0.service", "hal0.socket", "lemond.service")
 
 
@@ -41,17 +46,10 @@ def two(installation: Installation) -> Iterator[dict[str, Host]]:
 def inventory(two: dict[str, Host], tmp_path: Path) -> Path:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    methods = {"one": "apt", "other": "existing"}
-    lines = [
-        HOST.format(
-            name=name,
-            port=host.accept_ssh(key.with_suffix(".pub")),
-            key=key,
-            models=checkout.MODELS,
-            method=methods[name],
-        )
-        for name, host in two.items()
-    ]
+    ports = {name: host.accept_ssh(key.with_suffix(".pub")) for name, host in two.items()}
+    two["other"].run(ADMINISTRATOR)
+    differ = {"one": {"user": "root", "method": "apt"}, "other": {"user": "admin", "method": "existing"}}
+    lines = [HOST.format(name=name, port=ports[name], key=key, models=checkout.MODELS, **differ[name]) for name in two]
     file = tmp_path / "inventory.yml"
     file.write_text("all:\n  hosts:\n" + "".join(lines))
     return file

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.checkout import MODELS
-from tests.installer.conftest import PLAY_S
+from tests.installer.conftest import PLAY_S, roles
 from tests.installer.host import Host
 
 REGISTRY = Path(__file__).with_name("registry.py")
@@ -38,7 +38,7 @@ def test_models_are_pulled_with_progress_and_one_that_does_not_come_is_told(regi
     variables = {"hal0_extra_models_dir": MODELS, "hal0_models": [TINY, "Qwen3-0.6B-GGUF"]}
     registry.write("/root/variables.yml", json.dumps(variables))
 
-    done = registry.run('cd hal0 && make install SET="@/root/variables.yml"', check=False, within=PLAY_S)
+    done = registry.run(roles("lemonade,models", "@/root/variables.yml"), check=False, within=PLAY_S)
 
     told = re.findall(r"^changed: \[localhost\] => \(item=user.Pulled (\d+) %\)$", done.stdout, re.MULTILINE)
     assert told == [str(percent) for percent in range(10, 101, 10)], done.stdout[-4000:]

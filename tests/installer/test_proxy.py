@@ -8,13 +8,11 @@ import pytest
 import requests
 import urllib3
 
-from tests.installer.checkout import MODELS
-from tests.installer.conftest import PLAY_S
+from tests.installer.conftest import PLAY_S, roles
 from tests.installer.host import Host
 from tests.installer.test_install import changes
 
 CHAT = {"model": "primary", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello."}]}
-INSTALL = f'cd hal0 && make install SET="hal0_extra_models_dir={MODELS} hal0_proxy=true"'
 
 
 class Proxy:
@@ -36,7 +34,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxied(installed: Host) -> Host:
-    installed.run(INSTALL, within=PLAY_S)
+    installed.run(roles("hal0,proxy", "hal0_proxy=true"), within=PLAY_S)
     return installed
 
 
@@ -82,14 +80,43 @@ def test_hal0_listens_on_the_loopback_only_and_the_proxy_is_not_root(proxied: Ho
 
 def test_open_webui_needs_a_digest(installed: Host) -> None:
     installed.write("/root/webui.yml", json.dumps({"hal0_openwebui": True, "hal0_openwebui_image": "open-webui:main"}))
-    done = installed.run('cd hal0 && make preflight SET="@/root/webui.yml"', check=False, within=PLAY_S)
+    done = installed.run(roles("preflight", "@/root/webui.yml"), check=False, within=PLAY_S)
     assert done.returncode != 0
     assert "@sha256:DIGEST" in done.stdout
 
 
-def test_the_role_changes_nothing_twice_and_an_uninstallation_takes_the_proxy_off(proxied: Host) -> None:
-    again = INSTALL.replace("make install SET=", "installer/install.sh install --tags proxy -e ")
-    assert changes(proxied.run(again, within=PLAY_S).stdout) == []
+def test_the_role_changes_nothing_twice(proxied: Host) -> None:
+    """Nor does it want to be told again that there is a proxy."""
+    assert changes(proxied.run(roles("proxy"), within=PLAY_S).stdout) == []
+
+
+WEBUI = ("/etc/containers/systemd/hal0-openwebui.container", "/etc/hal0-openwebui/secret.env")
+
+
+def test_what_is_switched_off_goes(proxied: Host) -> None:
+    """The proxy; Open WebUI and the kernel's parameters, of which this host has only the files."""
+    for file in WEBUI:
+        proxied.write(file, "")
+    grub = {"loader": "grub", "parameters": ["iommu=pt"], "made": False}
+    proxied.write("/opt/hal0/kernel.json", json.dumps(grub))
+    proxied.write("/usr/local/sbin/update-grub", "#!/bin/sh\ntouch /root/grub-updated\n")
+    proxied.run("chmod +x /usr/local/sbin/update-grub")
+    off = "hal0_proxy=false hal0_openwebui=false hal0_tune_kernel=false"
+
+    said = proxied.run(roles("host,hal0,openwebui,proxy", off), within=PLAY_S).stdout
+
+    gone = ("/etc/hal0-proxy", "/etc/systemd/system/hal0-proxy.service", "/opt/hal0/kernel.json", *WEBUI)
+    assert proxied.run(f"ls -d {' '.join(gone)}", check=False).stdout.count("No such") == len(gone)
+    assert proxied.run("command -v caddy", check=False).returncode != 0
+    assert "caddy" not in proxied.says("cat /opt/hal0/installed-packages.json")
+    assert proxied.says("ls /root/grub-updated /var/lib/private/hal0-proxy")
+    assert "0.0.0.0:8080" in proxied.says("ss -ltn")
+    assert "iommu=pt: no longer given to the kernel" in " ".join(said.split()), said[-3000:]
+
+
+def test_an_uninstallation_takes_the_proxy_off(proxied: Host) -> None:
+    role = "/root/hal0/ansible/roles/proxy/files/hal0-proxy.service"
+    proxied.run(f"mkdir /etc/hal0-proxy && cp {role} /etc/systemd/system && systemctl daemon-reload")
     proxied.run("cd hal0 && make uninstall PURGE=1", within=PLAY_S)
     assert proxied.run("ls -d /etc/hal0-proxy /var/lib/private/hal0-proxy", check=False).stdout.count("No such") == 2
     assert proxied.run("systemctl cat hal0-proxy.service", check=False).returncode != 0

@@ -6,7 +6,7 @@ import json
 import re
 
 from tests.installer.checkout import MODELS
-from tests.installer.conftest import PLAY_S
+from tests.installer.conftest import PLAY_S, roles
 from tests.installer.host import Host
 from tests.installer.test_install import recap
 
@@ -23,62 +23,68 @@ def refused(host: Host, settings: str = "") -> str:
     return done.stdout
 
 
-def test_a_package_without_a_checksum_is_refused(installed: Host) -> None:
-    said = refused(installed, "hal0_lemonade_method=deb hal0_lemonade_url=file:///root/lemonade.deb")
+def test_a_package_without_a_checksum_is_refused(lasting: Host) -> None:
+    said = refused(lasting, "hal0_lemonade_method=deb hal0_lemonade_url=file:///root/lemonade.deb")
     assert "hal0_lemonade_sha256" in said
 
 
-def test_an_occupied_port_is_refused(installed: Host) -> None:
+def test_an_occupied_port_is_refused(lasting: Host) -> None:
     """As on a host that never had hal0: its unit is away, and another program has the port."""
-    installed.run("systemctl stop hal0.socket hal0.service && mv /etc/systemd/system/hal0.service kept.service")
-    installed.run(f"systemd-run --unit=other {LISTENER}")
+    lasting.run("systemctl stop hal0.socket hal0.service && mv /etc/systemd/system/hal0.service kept.service")
+    lasting.run(f"systemd-run --unit=other {LISTENER}")
     try:
-        said = refused(installed)
+        said = refused(lasting)
     finally:
-        installed.run("systemctl stop other; mv kept.service /etc/systemd/system/hal0.service; systemctl daemon-reload")
-        installed.run("systemctl start hal0.target")
+        lasting.run("systemctl stop other; mv kept.service /etc/systemd/system/hal0.service; systemctl daemon-reload")
+        lasting.run("systemctl start hal0.target")
     assert re.search(r"fail +another program has hal0'+s port: 8080", said), said[-3000:]
     assert 'SET="hal0_port=ANOTHER"' in said
 
 
-def test_an_unsupported_distribution_is_refused(installed: Host) -> None:
-    installed.run(f"cp -a /etc/os-release os-release && rm /etc/os-release && printf '{ARCH}' > /etc/os-release")
+def test_an_unsupported_distribution_is_refused(lasting: Host) -> None:
+    lasting.run(f"cp -a /etc/os-release os-release && rm /etc/os-release && printf '{ARCH}' > /etc/os-release")
     try:
-        said = refused(installed)
+        said = refused(lasting)
     finally:
-        installed.run("rm /etc/os-release && cp -a os-release /etc/os-release")
+        lasting.run("rm /etc/os-release && cp -a os-release /etc/os-release")
     assert re.search(r"fail +this distribution is not supported: Arch Linux", said), said[-3000:]
     assert "use Debian, Ubuntu or Fedora" in said
 
 
-def test_a_full_disk_is_refused(installed: Host) -> None:
-    installed.run("mkdir full && mount -t tmpfs -o size=8m tmpfs full && mount --bind full /opt")
+def test_a_full_disk_is_refused(lasting: Host) -> None:
+    lasting.run("mkdir full && mount -t tmpfs -o size=8m tmpfs full && mount --bind full /opt")
     try:
-        said = refused(installed, "hal0_models_disk=/root/full")
+        said = refused(lasting, "hal0_models_disk=/root/full")
     finally:
-        installed.run("umount /opt && umount full && rmdir full")
+        lasting.run("umount /opt && umount full && rmdir full")
     assert re.search(r"fail +no room on the disk: 0.0 GiB free", said), said[-3000:]
     assert re.search(r"fail +no room for hal0 itself on the disk: 8 MiB free in /opt", said)
     assert "free 256 MiB there" in said
 
 
-def test_a_slot_file_that_makes_no_sense_is_refused(installed: Host) -> None:
+def test_a_second_run_at_the_same_time_is_refused(lasting: Host) -> None:
+    done = lasting.run("cd hal0 && flock .installer/lock make preflight", check=False)
+    assert done.returncode != 0
+    assert "another run of /root/hal0 is under way" in done.stdout
+
+
+def test_a_slot_file_that_makes_no_sense_is_refused(lasting: Host) -> None:
     file = "/etc/hal0/slots/primary.toml"
-    installed.run(f"cp -a {file} kept.toml && echo 'modle = \"tiny-a\"' >> {file}")
+    lasting.run(f"cp -a {file} kept.toml && echo 'modle = \"tiny-a\"' >> {file}")
     try:
-        said = refused(installed)
+        said = refused(lasting)
     finally:
-        installed.run(f"cp -a kept.toml {file}")
+        lasting.run(f"cp -a kept.toml {file}")
     assert re.search(rf"{file}: .*modle", " ".join(said.split())), said[-3000:]
     assert "Nothing was changed" in said
 
 
-def test_a_slot_of_the_inventory_that_makes_no_sense_is_not_written(installed: Host) -> None:
+def test_a_slot_of_the_inventory_that_makes_no_sense_is_not_written(lasting: Host) -> None:
     slots = {"hal0_slots": {"spare": {"type": "llm", "model": "tiny-b", "device": "toaster"}}}
-    installed.write("/root/slots.json", json.dumps({"hal0_extra_models_dir": MODELS, **slots}))
-    done = installed.run("cd hal0 && make install SET=@/root/slots.json", check=False, within=PLAY_S)
+    lasting.write("/root/slots.json", json.dumps({"hal0_extra_models_dir": MODELS, **slots}))
+    done = lasting.run(roles("hal0", "@/root/slots.json"), check=False, within=PLAY_S)
     said = " ".join(done.stdout.split())
     assert done.returncode != 0
     assert re.search(r"hal0_slots: spare\.toml: '+device'+", said), said[-3000:]
     assert "No slot was written" in said
-    assert "spare" not in installed.says("ls /etc/hal0/slots")
+    assert "spare" not in lasting.says("ls /etc/hal0/slots")

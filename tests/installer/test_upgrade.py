@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from tests.installer.conftest import INSTALL, PLAY_S
+import json
+
+from tests.installer.checkout import MODELS
+from tests.installer.conftest import PLAY_S
 from tests.installer.host import Host
 from tests.installer.test_install import STREAM
 
-UPGRADE = INSTALL.replace("install", "upgrade", 1)
-UPGRADE_AND_KEEP_ONE = UPGRADE.replace('SET="', 'SET="hal0_keep=1 ')
+UPGRADE_AND_MOVE = 'make upgrade SET="hal0_port=8070"'
+UPGRADE_AND_KEEP_ONE = 'make upgrade SET="hal0_keep=1"'
+BROKEN_OFF = "/opt/hal0/snapshots/20991231T000000Z--1.0--0.1.0-0123456789.unfinished"
 PROGRAM = "/root/hal0/hal0app/wiring.py"
 
 
@@ -41,22 +45,24 @@ def lemonade(host: Host) -> str:
 
 
 def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_back(installed: Host) -> None:
-    """Of hal0 and of Lemonade, for which there is a newer package."""
+    """Of hal0 and of Lemonade, for which there is a newer package; what was set at the installation holds."""
     installed.write("/root/repack.sh", REPACK)
     installed.run("sh repack.sh", within=PLAY_S)
     before = release(installed), lemonade(installed), installed.says(f"cat {OWN}")
     first, packaged, _ = before
     change(installed, 'raise SystemExit("broken on purpose")')
 
-    failed = installed.run(f"cd hal0 && {UPGRADE}", check=False, within=PLAY_S)
+    failed = installed.run(f"cd hal0 && {UPGRADE_AND_MOVE}", check=False, within=PLAY_S)
 
     assert failed.returncode != 0
     assert f"The upgrade failed, and {first} runs again as before" in failed.stdout, failed.stdout[-4000:]
     assert f"Lemonade {packaged} runs again" in failed.stdout
     assert (release(installed), lemonade(installed), installed.says(f"cat {OWN}")) == before
     assert installed.says("apt-mark showhold") == "lemonade-server"
+    assert json.loads(installed.says("cat /etc/hal0/set.json")) == {"hal0_extra_models_dir": MODELS}
     assert answers(installed)
 
+    installed.run(f"mkdir {BROKEN_OFF}")
     installed.run(f"mv wiring.kept {PROGRAM}")
     change(installed, "# another release")
     installed.run(f"cd hal0 && {UPGRADE_AND_KEEP_ONE}", within=PLAY_S)

@@ -12,7 +12,7 @@ import pytest
 
 from hal0app.adapters import host_tree
 from hal0app.cli.preflight import machine, ports, told
-from hal0app.core.readiness import Finding, findings
+from hal0app.core.readiness import Finding, Port, findings
 
 GIB = 1 << 30
 Tree = Mapping[str, str]
@@ -243,6 +243,73 @@ def test_an_occupied_port_stops_an_installation(look: Look, table: str, port: in
 def test_a_port_of_hal0_itself_is_not_occupied(look: Look) -> None:
     own = {"etc/systemd/system/hal0.service": "", "proc/net/tcp": LISTENS.format(address="00000000", port=8080)}
     assert wrong(look(GOOD | own)) == []
+
+
+OWN = {
+    "hal0": ("etc/systemd/system/hal0.service", "etc/systemd/system/hal0.socket.d/10-address.conf"),
+    "Lemonade": ("usr/lib/systemd/system/lemond.service", "etc/lemonade/hal0-defaults.json"),
+    "the proxy": ("etc/systemd/system/hal0-proxy.service", "etc/hal0-proxy/Caddyfile"),
+    "Open WebUI": ("etc/containers/systemd/hal0-openwebui.container",) * 2,
+}
+TELLS = {
+    "hal0": "[Socket]\nListenStream=\nListenStream=[::]:{}\n",
+    "Lemonade": '{{\n    "host": "127.0.0.1",\n    "port": {}\n}}\n',
+    "the proxy": "https://box:{0}, https://localhost:{0} {{\n",
+    "Open WebUI": "PublishPort=[::1]:{}:8080\n",
+}
+
+
+@pytest.mark.parametrize("port", ports(8080, 13305, 443, 3001), ids=lambda port: port.name)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_port_that_an_installed_unit_is_moved_to_must_be_free(tmp_path: Path, port: Port, own: bool) -> None:
+    """Or be the one that it listens on already."""
+    unit, file = OWN[port.name]
+    files = {unit: "", "proc/net/tcp": LISTENS.format(address="00000000", port=port.number)}
+    files[file] = TELLS[port.name].format(port.number if own else 9)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    found = findings(host_tree.read(tmp_path, [port]))
+    refused = [one.fix for one in found if one.what == f"another program has {port.name}'s port"]
+    assert len(refused) == (0 if own else 1)
+    assert all(port.setting in fix for fix in refused)
+
+
+@pytest.mark.parametrize(("user", "level"), [(993, "ok"), (0, "fail")])
+def test_hal0_may_move_to_a_port_of_its_slots(look: Look, user: int, level: str) -> None:
+    listener = LISTENS.format(address="0100007F", port=8080).rstrip() + f" 00000000 {user} 0 4711 1\n"
+    files = {"etc/passwd": "hal0:x:993:993::/var/lib/hal0:/bin/sh\n", "proc/net/tcp": listener}
+    unit = {"etc/systemd/system/hal0.service": "", OWN["hal0"][1]: TELLS["hal0"].format(9)}
+    [port] = [one for one in look(GOOD | files | unit) if one.evidence == "8080"]
+    assert port.level == level
+
+
+MOUNTS = "/dev/sda1 / ext4 rw,relatime 0 0\n/dev/sdb1 {} ext4 rw,nosuid{} 0 0\n"
+
+
+@pytest.mark.parametrize("where", ["/opt", "/opt/hal0", "/"])
+def test_an_opt_that_no_program_may_run_from_stops_an_installation(look: Look, where: str) -> None:
+    [failure] = [one for one in look(GOOD | {"proc/mounts": MOUNTS.format(where, ",noexec")}) if one.level == "fail"]
+    assert failure.evidence == f"{where} is mounted noexec"
+    assert f"mount -o remount,exec {where}" in failure.fix
+
+
+@pytest.mark.parametrize("mounts", [MOUNTS.format("/opt", ""), MOUNTS.format("/opt/hal", ",noexec"), "x\n\n"])
+def test_another_mount_is_nothing_to_it(look: Look, mounts: str) -> None:
+    assert wrong(look(GOOD | {"proc/mounts": mounts})) == []
+
+
+def test_an_account_hal0_that_is_somebodys_is_told(look: Look) -> None:
+    users = "root:x:0:0::/root:/bin/sh\nhal0:x:{}:{}::{}:/bin/sh\n"
+    ours, theirs = users.format(993, 993, "/var/lib/hal0"), users.format(1000, 1000, "/home/hal0")
+    assert wrong(look(GOOD | {"etc/passwd": ours})) == []
+    [warning] = [one for one in look(GOOD | {"etc/passwd": theirs}) if one.level != "ok"]
+    assert (warning.level, warning.evidence) == ("warn", "user id 1000")
+
+
+def test_another_program_of_the_same_name_stops_an_installation(look: Look) -> None:
+    found = look(GOOD | {"etc/systemd/system/hal0-api.service": "[Service]\n"})
+    assert wrong(found) == [("fail", "another program called hal0 is installed, and has the same folders")]
 
 
 @pytest.mark.parametrize("files", [system("alpine", "", "6.18.1"), system("nixos", "yarara", "7.0.1") | LEMOND])

@@ -13,6 +13,9 @@ from tests.installer.belongings import Belongings, belongings
 from tests.installer.conftest import PLAY_S, readme_commands
 from tests.installer.host import Host, booted
 
+# On a host with a locale that it does not have, from a folder with a space in its name.
+PREFLIGHT = "ln -s hal0 'my hal0' && cd 'my hal0' && LC_ALL=xx_YY.UTF-8 make preflight SET=hal0_lemonade_method=tarball"
+
 
 def at(name: str) -> str:
     """Where a copy of the archive lies on the host."""
@@ -48,16 +51,17 @@ def bookworm() -> Iterator[Bookworm]:
         fresh.copy(lemonade.file, at("lemonade"))
         for command in readme_commands()[:-1]:
             fresh.run(command, within=PLAY_S)
-        fresh.run("cd hal0 && make preflight SET=hal0_lemonade_method=tarball", check=False, within=PLAY_S)
+        refused = {"without a name": refusal(fresh, PREFLIGHT)}
         before = belongings(fresh)
-        refused = {name: refusal(fresh, sha256) for name, sha256 in (("missing", ""), ("wrong", "0" * 64))}
+        refused["missing"] = refusal(fresh, make("install", ""))
+        refused["wrong"] = refusal(fresh, make("install", "0" * 64))
         after = belongings(fresh)
-        output = fresh.run(make("install", lemonade.sha256), within=PLAY_S).stdout
+        output = fresh.run(f"umask 077 && {make('install', lemonade.sha256)}", within=PLAY_S).stdout
         yield Bookworm(fresh, lemonade, before, refused, after, output)
 
 
-def refusal(fresh: Host, sha256: str) -> str:
-    """What an installation says that must fail."""
-    done = fresh.run(make("install", sha256), check=False, within=PLAY_S)
+def refusal(fresh: Host, command: str) -> str:
+    """What a command says that must fail."""
+    done = fresh.run(command, check=False, within=PLAY_S)
     assert done.returncode != 0
     return done.stdout

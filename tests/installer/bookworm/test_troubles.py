@@ -16,6 +16,7 @@ from tests.installer.test_host_life import answers
 from tests.support.waiting import eventually
 
 CURED_S = 240.0
+STOP_US = 5_000_000  # what a stop may take (6-installer), by systemd's own clock
 HUNGRY = """
 import http.client, json, threading
 words = json.dumps({"model": "primary", "messages": [{"role": "user", "content": "x" * 60_000_000}]}).encode()
@@ -181,6 +182,10 @@ def test_a_stop_with_streams_open_is_clean_and_loses_no_newcomer(host: Host) -> 
     assert len(told["late"]) == 6, told
     assert all(one in ([200, None], [503, "5"]) for one in told["late"]), told
     assert shown(host, "hal0.service", "Result") == "success"  # not killed by systemd
+    began, ended = (
+        int(shown(host, "hal0.service", f"{one}TimestampMonotonic")) for one in ("ActiveExit", "InactiveEnter")
+    )
+    assert 0 <= ended - began <= STOP_US
     assert len(journal(host, "system.worker")) == lost
 
 
