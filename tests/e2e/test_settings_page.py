@@ -152,3 +152,12 @@ def test_hal0_is_restarted_from_its_settings_and_open_pages_say_that_it_was_aske
     other.link("live")
     assert not other.reloaded
     assert box.app.journal(kind="system.worker") == []
+
+
+def test_diagnostics_are_copied_or_ready_to_be(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/settings")
+    tab.page.click("#diagnostics > summary")
+    tab.page.click("#diagnostics button")
+    expect(tab.page.locator("#diagnostics [role=status]")).to_have_text(re.compile(r"^(Copied|Press Ctrl\+C)\.$"))
+    assert "\nslot primary: " in tab.page.input_value("#diagnostics-text")
+    assert tab.axe() == []
