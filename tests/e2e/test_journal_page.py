@@ -140,6 +140,7 @@ def test_earlier_lines_come_above_or_are_a_page_of_their_own(box: Box, open_tab:
 
 def test_lines_that_did_not_come_are_told(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url).open("/journal")
+    tab.link("live")
     tab.hide(True)
     fill(box, 300, apart_s=1.0)
     tab.hide(False)
