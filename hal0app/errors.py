@@ -95,7 +95,7 @@ CODES: dict[str, Code] = {
     "auth.key_required": Code(
         401, CallerError, "A change, or a look at who asked what, came from another machine without the admin key."
     ),
-    "auth.admin_required": Code(403, CallerError, "A control path of Lemonade was asked for without the admin right."),
+    "auth.admin_required": Code(403, CallerError, "A control path of Lemonade was asked for without the admin key."),
     "host.not_allowed": Code(421, CallerError, "The Host header names a machine hal0 does not answer for."),
     "model.type_mismatch": Code(400, CallerError, "The endpoint cannot be served by this slot's or model's type."),
     "dispatch.no_route": Code(404, CallerError, "Neither a slot nor Lemonade knows this model."),

@@ -41,7 +41,7 @@ class Admin:
 
     def may(self, request: Incoming) -> bool:
         """Whether the sender of this request has the right."""
-        return self.open or is_local(request) or self._knows_key(request) or self.knows_cookie(request)
+        return self.open or is_local(request) or self.knows_key(request) or self.knows_cookie(request)
 
     def knows_cookie(self, request: Incoming) -> bool:
         """Whether it comes from a browser that was given the key. A change counts only from one of our own pages."""
@@ -63,7 +63,8 @@ class Admin:
         how = "sign in at /login, or Authorization: Bearer KEY"
         raise errors.error("auth.key_required", f"{what} takes the admin key: {how}")
 
-    def _knows_key(self, request: Incoming) -> bool:
+    def knows_key(self, request: Incoming) -> bool:
+        """Whether the request carries the key itself."""
         given = Authorization.from_header(request.headers.get("Authorization"))
         if given is None or self.key is None:
             return False

@@ -64,6 +64,7 @@ def protected(headers: Headers) -> Headers:
 
 def init_app(app: Flask, rules: Rules) -> None:
     """Check every request and put the security headers on every answer of ours."""
+    app.extensions["hal0.admin"] = rules.admin
 
     @app.before_request
     def check() -> None:

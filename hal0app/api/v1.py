@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from hal0app import errors
 from hal0app.api import inference, slot_ports
 from hal0app.api.client_socket import ClientSocket
-from hal0app.api.context import hal0
+from hal0app.api.context import admin, hal0
 from hal0app.api.recording import followed, under_way
 from hal0app.api.relayed import Relayed, client_of
 from hal0app.api.upload import upload
@@ -86,10 +86,16 @@ def v1(path: str) -> Response:
 
 
 def _check_access(path: str) -> None:
-    """Raise unless everybody may send the request's method to `path` (after /v1/) of lemond."""
+    """Raise unless the request's method may be sent to `path` (after /v1/) of lemond: by everybody, or with the key.
+
+    That it comes from this machine is not enough: programs that control Lemonade do so without a word of hal0's.
+    """
     allowed = access(path, request.method)
-    if allowed is Access.ADMIN:
-        message = f"/v1/{path} would change Lemonade behind hal0's back, so it is not passed on. Use {instead(path)}"
+    if allowed is Access.ADMIN and not admin().knows_key(request):
+        message = (
+            f"/v1/{path} changes Lemonade behind hal0's back, so it is passed on only with hal0's admin key "
+            f"(Authorization: Bearer KEY). Use {instead(path)}"
+        )
         raise errors.error("auth.admin_required", message)
     if allowed is Access.NOBODY:
         code = "request.method_not_allowed" if methods(path) else "request.not_found"

@@ -70,7 +70,7 @@ OPEN: dict[str, tuple[str, ...]] = {
     "POST": ("tokenize",),
 }
 
-# What changes lemond, or shows its secrets: refused until the caller has the admin right.
+# What changes lemond, or shows its secrets: refused to those who do not show the admin key.
 CONTROL = (
     "load",
     "unload",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,9 +53,25 @@ def test_reading_paths_of_lemond_pass_for_everyone(app: App, lemonade: Engine) -
         ("POST", "/v1/jobs"),
     ],
 )
-def test_control_paths_of_lemond_need_the_admin_right(app: App, method: str, path: str) -> None:
+def test_control_paths_of_lemond_need_the_admin_key(app: App, method: str, path: str) -> None:
     answer = requests.request(method, app.url + path, json={"model_name": "gemma-a"}, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "auth.admin_required")
+
+
+def test_with_the_admin_key_a_program_controls_lemond_by_its_own_api_and_hal0_sees_what_it_did(
+    lemonade: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "admin.key").write_text("a-key-of-this-test")
+    with hal0(lemonade.url, {"primary": {"type": "llm", "model": "gemma-a"}}, home=tmp_path) as app:
+        for path, state in (("/v1/load", "ready"), ("/api/v1/unload", "offline"), ("/v1/load", "ready")):
+            for key, status in (("another key", 403), ("a-key-of-this-test", 200)):
+                shown = {"Authorization": f"Bearer {key}"}
+                answer = app.post(path, {"model_name": "gemma-a"}, headers=shown)
+                assert answer.status_code == status, answer.text
+            app.slot_is("primary", state)
+        shown = {"Authorization": "Bearer a-key-of-this-test"}
+        assert app.get("/v1/internal/config", headers=shown).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/internal/config", "/v1/internal/config", "/v1/../internal/config", "/v1/nonsense"])
