@@ -24,10 +24,10 @@ def act(box: Box, times: int = 1) -> None:
         box.app.post(f"/api/slots/primary/{'pin' if number % 2 else 'unpin'}").raise_for_status()
 
 
-def fill(box: Box, lines: int, apart_s: float = 0.0) -> None:
-    """Write so many lines at once, as another process does, that tell of so many moments before now."""
+def fill(box: Box, lines: int, apart_s: float = 0.0, ago_s: float = 0.0) -> None:
+    """Write so many lines at once, as another process does, that tell of so many moments before `ago_s`."""
     store = Store(box.app.home / "var" / "hal0.db", Retention())
-    ages = [apart_s * (lines - number) for number in range(lines)]
+    ages = [ago_s + apart_s * (lines - number) for number in range(lines)]
     store.write_journal([Entry(time.time() - age, "system.test", f"line {number}") for number, age in enumerate(ages)])
     store.close()
 
@@ -142,7 +142,7 @@ def test_lines_that_did_not_come_are_told(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url).open("/journal")
     tab.link("live")
     tab.hide(True)
-    fill(box, 300, apart_s=1.0)
+    fill(box, 300, apart_s=1.0, ago_s=3600)  # in seconds of their own: many lines of one second are thinned out
     tab.hide(False)
     expect(tab.page.locator("#log .gap")).to_have_text(
         "100 lines left out, while this page did not listen. Download full log"
