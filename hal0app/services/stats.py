@@ -17,7 +17,8 @@ WINDOWS = {"1m": 60.0, "1h": 3600.0, "24h": 86400.0}  # seconds
 HOUR = "1h"
 KEEP_S = 1.0
 SHARE = 20  # figures are kept so many times as long as they took to compute: at most 5 % of a core go into them
-UNASKED_SHARE, UNASKED_S = 1000, 60.0  # the same for `hour`, which nobody waits for; it may be so many seconds old
+# `hour`, for which nobody waits, is so many seconds old at least and at most; a second for every 500 records between.
+UNASKED_S, RECORDS_PER_S = (2.0, 60.0), 500
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ class Stats:
         kept = self._kept.get(HOUR)
         if kept is None:
             return KEEP_S
-        wanted = kept.ended + min(UNASKED_S, UNASKED_SHARE * kept.took_s)
+        least, most = UNASKED_S
+        records = sum(one.requests for one in kept.window.endpoints.values())
+        wanted = kept.ended + min(max(least, records / RECORDS_PER_S), most)
         return max(KEEP_S, max(kept.until, wanted) - self._clock().tick)
 
     def stop(self) -> None:

@@ -39,6 +39,7 @@ class History:
         self.batches: list[list[RequestRecord]] = []
         self.summed: list[tuple[float, str]] = []
         self.known: dict[str, int] = {}
+        self.requests: int | None = None
 
     def append(self, records: list[RequestRecord]) -> bool:
         told = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -57,7 +58,8 @@ class History:
 
     def summaries(self, since: float, by: str) -> dict[str, Summary]:
         self.summed.append((since, by))
-        return {"primary": Summary(len(self.summed), 0, 0, 0, ttft_p50=5, ttft_p95=9, tokens_per_s=2.5)}
+        requests = len(self.summed) if self.requests is None else self.requests
+        return {"primary": Summary(requests, 0, 0, 0, ttft_p50=5, ttft_p95=9, tokens_per_s=2.5)}
 
     def last_ttft(self) -> dict[str, int]:
         return self.known
@@ -399,10 +401,14 @@ def test_the_last_hour_is_told_without_computing_it() -> None:
     assert not worker.is_alive()
 
 
-@pytest.mark.parametrize(("took_s", "pause_s"), [(0.0, 1.0), (0.03, 30.0), (0.5, 60.0), (4.0, 80.0)])
-def test_the_last_hour_is_computed_less_often_when_it_takes_longer(took_s: float, pause_s: float) -> None:
-    clock = HandClock()
-    stats = Stats(History(), clock, flush=lambda: clock.pass_s(took_s))
+@pytest.mark.parametrize(
+    ("requests", "took_s", "pause_s"),
+    [(0, 0.05, 2.0), (999, 0.05, 2.0), (5000, 0.05, 10.0), (10**6, 0.5, 60.0), (0, 4.0, 80.0)],
+)
+def test_the_last_hour_is_computed_less_often_when_there_is_more(requests: int, took_s: float, pause_s: float) -> None:
+    clock, history = HandClock(), History()
+    history.requests = requests
+    stats = Stats(history, clock, flush=lambda: clock.pass_s(took_s))
     stats.window("1h")
     assert stats.pause_s == pytest.approx(pause_s)
 
