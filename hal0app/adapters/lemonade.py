@@ -1,4 +1,6 @@
-"""lemond's control plane over HTTP: a small pooled session, apart from what carries inference.
+"""lemond's control plane over HTTP, a connection for each call, apart from what carries inference.
+
+lemond ends an idle connection after 5 s, and one that is kept could end under a load, which nobody may send twice.
 
 Facts: lemonade-contract.md sections 3 to 6. Loads block until the model is ready, so they have no read timeout of
 their own beyond lemond's.
@@ -11,14 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from hal0app import errors
 
 CONNECT_S = 3.0
 READ_S = 15.0
 LOAD_S = 900.0  # lemond gives up by itself after global_timeout (600 s), once more after the wipe's retry
-POOL = 4
 
 
 class LemonadeClient:
@@ -26,11 +26,7 @@ class LemonadeClient:
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/")
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=POOL, pool_block=False))
-        if key:
-            self._session.headers["Authorization"] = f"Bearer {key}"
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def load(self, body: Mapping[str, Any]) -> None:
         """Load a model and wait until it is ready; a refusal may have wiped every resident."""
@@ -90,7 +86,10 @@ class LemonadeClient:
 
     def _send(self, method: str, path: str, read_s: float, **more: Any) -> requests.Response:
         try:
-            return self._session.request(method, self._url + path, timeout=(CONNECT_S, read_s), **more)
+            with requests.Session() as session:
+                session.trust_env = False
+                session.headers.update(self._headers)
+                return session.request(method, self._url + path, timeout=(CONNECT_S, read_s), **more)
         except requests.RequestException as problem:
             raise errors.error(
                 "lemonade.unavailable",

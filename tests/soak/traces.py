@@ -76,7 +76,7 @@ def no_more_than(app: App, engine: Engine, before: Traces) -> None:
     try:
         eventually(no_more, within=WITHIN_S, every=1.0)
     except AssertionError as late:
-        raise AssertionError(f"more is held than {before}: {held[-1:]}") from late
+        raise AssertionError(f"more is held than {before}: {held[-1:]}, {connections(worker(app))}") from late
 
 
 def nothing_counted(app: App) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,17 @@ def test_an_answer_that_says_nothing_is_nothing(
     assert client.models() == []
     assert client.installed_backends("llamacpp") == frozenset()
     assert client.model("m") == {}
+
+
+def test_a_call_leaves_no_connection_behind() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(20)
+        client = LemonadeClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        call = pool.submit(client.config)
+        with listener.accept()[0] as peer:
+            peer.settimeout(20)
+            asked = peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            assert call.result(20) == {}
+            assert asked.startswith(b"GET /internal/config ")
+            assert peer.recv(1) == b""
