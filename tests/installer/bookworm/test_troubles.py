@@ -133,8 +133,9 @@ def test_a_worker_that_was_killed_for_want_of_memory_is_told(host: Host) -> None
         eventually(lambda: worker(host) not in (0, before), "the next worker", 60)
         answers(host)
         assert shown(host, "hal0.service", "NRestarts") == "0"  # systemd does not know
-        [entry] = journal(host, "system.worker")[told:]
-        assert entry["data"] == {"pid": before, "out_of_memory": True}
+        first, *others = [one["data"] for one in journal(host, "system.worker")[told:]]
+        assert first == {"pid": before, "out_of_memory": True}
+        assert all(one["out_of_memory"] for one in others)  # the next one may get what is left of the same requests
 
 
 def test_a_worker_that_hangs_is_replaced(host: Host) -> None:
