@@ -85,9 +85,8 @@ class Slots:
 
     def clear(self, name: str, who: str) -> SlotView:
         """Forget old failures, so that requests may try the model again."""
-        asked = self._clock()
         self._control.clear(self._want(name, "load"), who)
-        self._observer.after(asked, 5.0, fresh=False)
+        self._observer.after(self._clock(), 5.0, fresh=False)
         return self.one(name)
 
     def swap(self, name: str, model: str, who: str) -> Job:

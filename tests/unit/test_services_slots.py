@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,16 @@ def test_a_slot_that_is_cleared_forgets_what_was_proven_against_its_model_for_go
     assert house.slots.restart("a", "ann").wait(20)
     house.look()
     assert (house.state("a"), house.state("b"), house.reason("c")) == ("ready", "ready", "crash_loop")
+
+
+def test_a_look_from_before_the_forgetting_is_not_what_a_person_is_told(house: House, monkeypatch: Any) -> None:
+    forget = house.store.forget_evidence
+
+    def looked_meanwhile(*which: str) -> None:
+        house.look()
+        forget(*which)
+
+    house.store.save_evidence(Evidence("m", "crash_loop", at(15), {"options": options_key(slot()), "count": 4}))
+    house.look()
+    monkeypatch.setattr(house.store, "forget_evidence", looked_meanwhile)
+    assert house.slots.clear("a", "ann").record.state == "ready"
