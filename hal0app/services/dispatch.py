@@ -33,6 +33,7 @@ from hal0app.services.observer import Observer
 from hal0app.services.ports import Client, Upstream
 from hal0app.services.routes import Routes
 from hal0app.services.target import target
+from hal0app.services.waiting import Waits
 
 SETTLE_S = 3.0
 READY_POLL_S = 0.25
@@ -86,26 +87,15 @@ class Dispatch:
         return answer
 
     def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
-        wait_s = want.slot.wait_s if want.slot else self._wait_s
+        waits = Waits(want.slot.wait_s if want.slot else self._wait_s)
         streams = ask.streams and endpoint.streams
         caller = Caller(ask.client, ask.priority, streams, agent=ask.agent, request=ask.id)
-        queue_s = load_s = 0.0
-        until = self._clock().tick + wait_s
         for replayed in (False, True):
+            want, lease = self._lease(want, endpoint, ask, client, caller, waits)
+            trip, waited_s = _trip(want, waits, replayed), waits.queue_s + waits.load_s
+            quiet = self._beating(want, waited_s, client) if caller.streams else None
             try:
-                lease = self._control.lease(
-                    want, wait_s, client, caller, _in_vain(ask, want, queue_s, load_s, replayed)
-                )
-            except Moved:
-                want = self._routes.want(self._routes.of(endpoint, ask), endpoint) or want
-                lease = self._control.lease(
-                    want, wait_s, client, caller, _in_vain(ask, want, queue_s, load_s, replayed)
-                )
-            queue_s, load_s = queue_s + lease.queue_s, load_s + lease.load_s
-            trip = _trip(want, queue_s, load_s, replayed)
-            quiet = self._beating(want, queue_s + load_s, client) if caller.streams else None
-            try:
-                answer = self._when_ready(want, lease, endpoint, ask, client, trip, until)
+                answer = self._when_ready(want, lease, endpoint, ask, client, trip, waits)
             except ModelGone as gone:
                 want, caller = self._lost(want, lease, gone, again=not replayed), replace(caller, replays=True)
                 continue
@@ -121,6 +111,23 @@ class Dispatch:
             return answer
         raise errors.error("model.gone", f"'{want.model}' vanished twice while serving this request", retry_after=5)
 
+    def _lease(
+        self, want: Want, endpoint: Endpoint, ask: Ask, client: Client, caller: Caller, waits: Waits
+    ) -> tuple[Want, Lease]:
+        """A lease on what is wanted, or on what took its place while it was waited for; `waits` tells how long."""
+
+        def in_vain(queue_s: float, load_s: float) -> None:
+            waits.more(queue_s, load_s)
+            ask.told(_trip(want, waits, caller.replays).by(""))
+
+        try:
+            lease = self._control.lease(want, waits.left_s, client, caller, in_vain)
+        except Moved:
+            want = self._routes.want(self._routes.of(endpoint, ask), endpoint) or want
+            lease = self._control.lease(want, waits.left_s, client, caller, in_vain)
+        waits.more(lease.queue_s, lease.load_s)
+        return want, lease
+
     def _beating(self, want: Want, waited_s: float, client: Client) -> Callable[[], None]:
         """Let the client of a stream know that it waits for the first event; returns how to end that."""
         since = self._clock().tick - waited_s
@@ -131,14 +138,13 @@ class Dispatch:
 
     def _lost(self, want: Want, lease: Lease, gone: ModelGone, again: bool) -> Want:
         """What is wanted when the request is sent again, which is not on the loading that just failed."""
-        now = self._clock()
         if gone.proof is not None:
             self._leases.bury(lease.resident)
         lease.lose(returns=again)
         try:
             if gone.proof is not None:
                 self._crashes.note(lease.resident, want.slot, gone.proof)
-            self._observer.after(now, SETTLE_S)
+            self._observer.after(self._clock(), SETTLE_S)  # a look that knows of the proof
             slot = self._observer.snapshot.slot(want.asked.name) if again and want.asked is not None else None
             wanted = self._routes.of_slot(slot) if isinstance(slot, SlotConfig) else want
         except BaseException:
@@ -150,9 +156,10 @@ class Dispatch:
         return wanted
 
     def _when_ready(
-        self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip, until: float
+        self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip, waits: Waits
     ) -> Answer:
-        """Send the request, again and again while its backend says that it still loads, until the tick `until`."""
+        """Send the request, again and again while its backend says that it still loads, for as long as it may wait."""
+        until = self._clock().tick + waits.left_s
         while True:
             try:
                 return self._send(want, lease, endpoint, ask, client, trip)
@@ -207,20 +214,15 @@ class Dispatch:
             raise _unavailable(self._lemonade_url) from problem
 
 
-def _trip(want: Want, queue_s: float, load_s: float, replayed: bool) -> Trip:
+def _trip(want: Want, waits: Waits, replayed: bool) -> Trip:
     return Trip(
         slot=want.asked.name if want.asked else "",
         model=want.model,
         route="slot" if want.slot else "fallback",
-        queue_ms=round(queue_s * 1000),
-        load_ms=round(load_s * 1000),
+        queue_ms=round(waits.queue_s * 1000),
+        load_ms=round(waits.load_s * 1000),
         replayed=replayed,
     )
-
-
-def _in_vain(ask: Ask, want: Want, queue_s: float, load_s: float, replayed: bool) -> Callable[[float, float], None]:
-    """How to tell of one more wait, which ends without a lease."""
-    return lambda queued_s, loading_s: ask.told(_trip(want, queue_s + queued_s, load_s + loading_s, replayed).by(""))
 
 
 def _unavailable(url: str) -> errors.Hal0Error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.operation import Kind
@@ -14,6 +16,25 @@ from hal0app.services.observer import Observer
 from hal0app.services.ports import Client
 
 UNMEASURED_LOAD_S = 10
+
+
+@dataclass(slots=True)
+class Waits:
+    """How long a request has waited for places and for loads, of the seconds that it may; its replay goes on there."""
+
+    most_s: float
+    queue_s: float = 0.0
+    load_s: float = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """How long it may wait on."""
+        return max(0.0, self.most_s - self.queue_s - self.load_s)
+
+    def more(self, queue_s: float, load_s: float) -> None:
+        """It has waited so much longer."""
+        self.queue_s += queue_s
+        self.load_s += load_s
 
 
 class Waiting:
@@ -60,9 +81,9 @@ class Waiting:
 
     def _late(self, ticket: Ticket, name: str, wait_s: float) -> Hal0Error:
         if self._leases.serving(ticket.model):
-            message = f"'{name}' had no place free within {wait_s:g} s; others were served before, try again"
+            message = f"'{name}' had no place free within {round(wait_s, 1):g} s; others were served before, try again"
             return errors.error("slot.loading", message, retry_after=self._leases.retry_s(ticket))
-        message = f"'{name}' was not ready within {wait_s:g} s; its load is queued or under way, try again"
+        message = f"'{name}' was not ready within {round(wait_s, 1):g} s; its load is queued or under way, try again"
         return errors.error("slot.loading", message, retry_after=self._load_s(ticket.model))
 
     def _load_s(self, model: str) -> int:

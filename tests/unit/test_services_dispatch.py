@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,8 @@ from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask
+from hal0app.services.control import Want
+from hal0app.services.lease import Lease, Moved
 from hal0app.services.upload import KEPT_BYTES, Upload
 from tests.support.waiting import eventually
 from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
@@ -273,6 +275,47 @@ def test_a_slot_that_was_given_another_model_meanwhile_answers_with_that(house: 
     assert (answer.status, explained(answer)["Model"]) == (200, "o")
     answer.close()
     assert house.leases.in_flight("m") == house.leases.in_flight("o") == 0
+
+
+def timed(house: House, *waited: tuple[float, float] | Exception) -> list[float]:
+    """How long each wait for a lease may last; they end after so many seconds for a place and for a load, told by
+    `waited`, or with an exception after seven."""
+    lease, left = house.control.lease, list(waited)
+    allowed: list[float] = []
+
+    def taken(want: Want, wait_s: float, client: Any, caller: Any, in_vain: Callable[[float, float], None]) -> Lease:
+        allowed.append(wait_s)
+        told = left.pop(0)
+        if isinstance(told, Exception):
+            in_vain(3.0, 4.0)
+            raise told
+        found = lease(want, 20, client, caller, in_vain)
+        found.queue_s, found.load_s = told
+        return found
+
+    house.control.lease = taken  # type: ignore[method-assign]
+    return allowed
+
+
+def test_a_request_that_is_sent_again_waits_no_longer_in_all_than_one_that_is_not(house: House) -> None:
+    def lose(_: FakeCall) -> Any:
+        house.lemond.drop("m")
+        return Unreached("refused")
+
+    allowed = timed(house, (2.0, 90.0), (0.0, 1.0))
+    house.upstream.script = [lose, FakeReply()]
+    answer = serve(house)
+    answer.close()
+    assert allowed == [120, 28]
+    assert (explained(answer)["Queue-Ms"], explained(answer)["Load-Ms"]) == ("2000", "91000")
+
+
+def test_a_request_whose_model_was_replaced_while_it_waited_waits_on_and_tells_all_of_it(house: House) -> None:
+    allowed = timed(house, Moved("slot.loading", "replaced"), (1.0, 0.0))
+    answer = serve(house)
+    answer.close()
+    assert allowed == [120, 113]
+    assert (explained(answer)["Queue-Ms"], explained(answer)["Load-Ms"]) == ("4000", "4000")
 
 
 def test_a_refused_backend_is_proof_of_a_crash(house: House) -> None:
