@@ -35,7 +35,7 @@ WITH chosen AS (
     SELECT {by} AS key, error_code IS NOT NULL AND outcome != 'client_gone' AS error, tokens_in, tokens_out,
         CASE WHEN status < 400 THEN total_ms END AS total, CASE WHEN status < 400 THEN ttft_ms END AS first,
         CASE WHEN status < 400 THEN tokens_per_s END AS speed
-    FROM request WHERE ts >= :since AND {by} IS NOT NULL
+    FROM request WHERE ts BETWEEN :since AND :until AND {by} IS NOT NULL
 ), totals AS (
     SELECT key, total, row_number() OVER (PARTITION BY key ORDER BY total) AS place,
         count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE total IS NOT NULL
@@ -89,10 +89,11 @@ class RequestTable:
         found: list[RequestRecord] = self._offload(lambda: self._select(filters))
         return found
 
-    def summaries(self, since: float, by: str) -> dict[str, Summary]:
-        """What the requests accepted from `since` (Unix seconds) on come to, `by` slot or endpoint."""
+    def summaries(self, since: float, until: float, by: str) -> dict[str, Summary]:
+        """What the requests accepted from `since` to `until` (Unix seconds) come to, `by` slot or endpoint."""
         query = SUMMARY.format(by={"slot": "slot", "endpoint": "endpoint"}[by])
-        found: dict[str, Summary] = self._offload(lambda: self._summaries(query, round(since * 1000)))
+        window = {"since": round(since * 1000), "until": round(until * 1000)}
+        found: dict[str, Summary] = self._offload(lambda: self._summaries(query, window))
         return found
 
     def uses(self, since: float) -> dict[str, Use]:
@@ -155,8 +156,8 @@ class RequestTable:
         rows = self._db().execute(USES, {"since": since})
         return {model: Use(lately, last / 1000) for model, lately, last in rows}
 
-    def _summaries(self, query: str, since: int) -> dict[str, Summary]:
-        rows = [dict(row) for row in self._db().execute(query, {"since": since})]
+    def _summaries(self, query: str, window: dict[str, int]) -> dict[str, Summary]:
+        rows = [dict(row) for row in self._db().execute(query, window)]
         return {row.pop("key"): Summary(**row) for row in rows}
 
 

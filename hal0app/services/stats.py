@@ -63,7 +63,8 @@ class Stats:
         began = self._clock()
         self._flush()
         since = began.wall - seconds
-        slots, endpoints = (self._history.summaries(since, by) for by in ("slot", "endpoint"))
+        until = self._clock().wall  # not beyond: what was recorded before the clock was set back is of no window
+        slots, endpoints = (self._history.summaries(since, until, by) for by in ("slot", "endpoint"))
         ended = self._clock().tick
         return _Kept(Window(seconds, began.wall, slots, endpoints), ended, ended - began.tick)
 

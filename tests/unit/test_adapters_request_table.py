@@ -110,7 +110,7 @@ def test_percentiles_are_those_of_the_nearest_rank(table: RequestTable, number: 
     chance = random.Random(number)
     times = [chance.randrange(1000) for _ in range(number)]
     table.append([record(slot="a", total_ms=one, ttft_ms=one + 1, tokens_per_s=one + 0.5) for one in times])
-    told = table.summaries(0, "slot")["a"]
+    told = table.summaries(0, 3000.0, "slot")["a"]
     assert (told.total_p50, told.total_p95) == (rank(times, 50), rank(times, 95))
     assert (told.ttft_p50, told.ttft_p95) == (rank(times, 50) + 1, rank(times, 95) + 1)
     assert told.tokens_per_s == rank(times, 50) + 0.5
@@ -125,10 +125,15 @@ def test_a_summary_tells_errors_apart_and_knows_what_it_does_not_know(table: Req
             record(4, endpoint="rerank"),
         ]
     )
-    assert table.summaries(0, "slot") == {"a": Summary(3, 1, 3, 5, None, None, 100, 100, None)}
-    assert set(table.summaries(0, "endpoint")) == {"chat/completions", "rerank"}
-    assert table.summaries(1002.0, "slot")["a"].requests == 2
-    assert table.summaries(2000.0, "slot") == {}
+    assert table.summaries(0, 3000.0, "slot") == {"a": Summary(3, 1, 3, 5, None, None, 100, 100, None)}
+    assert set(table.summaries(0, 3000.0, "endpoint")) == {"chat/completions", "rerank"}
+    assert table.summaries(1002.0, 3000.0, "slot")["a"].requests == 2
+    assert table.summaries(2000.0, 3000.0, "slot") == {}
+
+
+def test_what_was_recorded_before_the_clock_was_set_back_is_of_no_window(table: RequestTable) -> None:
+    table.append([record(900, slot="a"), record(1, slot="a")])
+    assert table.summaries(1000.0, 1060.0, "slot")["a"].requests == 1
 
 
 def test_the_last_time_to_the_first_token_is_remembered(table: RequestTable) -> None:

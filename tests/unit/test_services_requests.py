@@ -37,7 +37,7 @@ class History:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers) or [True]
         self.batches: list[list[RequestRecord]] = []
-        self.summed: list[tuple[float, str]] = []
+        self.summed: list[tuple[float, float, str]] = []
         self.known: dict[str, int] = {}
         self.requests: int | None = None
 
@@ -56,8 +56,8 @@ class History:
     def select(self, filters: Filters) -> list[RequestRecord]:
         return self.records[::-1][: filters.limit]
 
-    def summaries(self, since: float, by: str) -> dict[str, Summary]:
-        self.summed.append((since, by))
+    def summaries(self, since: float, until: float, by: str) -> dict[str, Summary]:
+        self.summed.append((since, until, by))
         requests = len(self.summed) if self.requests is None else self.requests
         return {"primary": Summary(requests, 0, 0, 0, ttft_p50=5, ttft_p95=9, tokens_per_s=2.5)}
 
@@ -373,7 +373,7 @@ def test_figures_are_kept_for_a_second() -> None:
     stats = Stats(history, clock)
     first = stats.window("1m")
     assert stats.window("1m") is first
-    assert history.summed == [(at(940).wall, "slot"), (at(940).wall, "endpoint")]
+    assert history.summed == [(at(940).wall, at(1000).wall, by) for by in ("slot", "endpoint")]
     clock.pass_s(1.0)
     assert stats.window("1m") is not first
 
