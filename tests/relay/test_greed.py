@@ -91,21 +91,23 @@ def test_who_does_not_read_hal0s_own_answers_is_cut_off(over_the_socket: App) ->
                 client.socket.sendall(request)
 
 
-def test_a_million_keys_are_refused_at_once(client: Client) -> None:
+def test_a_million_keys_are_refused_at_once(over_the_socket: App) -> None:
     body = json.dumps({"model": "primary", **{f"k{number}": 0 for number in range(400_000)}}).encode()
-    client.send("none", "POST", "/v1/chat/completions", body, headers={"Content-Type": "application/json"})
-    answer = client.answer()
+    with Client(over_the_socket.port) as client:  # made before: that may take all of KEEP_ALIVE_S
+        client.send("none", "POST", "/v1/chat/completions", body, headers={"Content-Type": "application/json"})
+        answer = client.answer()
     error = json.loads(answer.body)["error"]
     assert (answer.status, error["code"]) == (400, "request.invalid_json")
     assert "1000 keys" in error["message"]
 
 
-def test_a_long_chat_is_no_body_of_many_keys(client: Client, upstream: Upstream) -> None:
+def test_a_long_chat_is_no_body_of_many_keys(over_the_socket: App, upstream: Upstream) -> None:
     told = [{"role": "user", "content": '{"a": {"b": "\\n"}}' * 20}] * 5000
     body = json.dumps({"model": "primary", "messages": told}).encode()
     name = upstream.answer(OK + b"Content-Length: 2\r\n\r\n{}")
-    client.send(name, "POST", "/v1/chat/completions", body, headers={"Content-Type": "application/json"})
-    assert client.answer().status == 200
+    with Client(over_the_socket.port) as client:
+        client.send(name, "POST", "/v1/chat/completions", body, headers={"Content-Type": "application/json"})
+        assert client.answer().status == 200
 
 
 def test_a_body_of_tiny_chunks_keeps_nobody_waiting(over_the_socket: App, upstream: Upstream) -> None:
