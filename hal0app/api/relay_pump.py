@@ -188,11 +188,12 @@ class Pump:
 
     def _pass(self, piece: bytes, lead: bytes = b"") -> None:
         framing = self._framing
-        boundary = framing.boundary
+        place = framing.boundary, framing.tail
         try:
             spans = framing.feed(piece)
-        except Malformed as problem:
-            self._break_off(Ending.UPSTREAM_BROKEN, problem, lead, boundary)
+        except Malformed as problem:  # nothing of the piece is sent
+            framing.boundary, framing.tail = place
+            self._break_off(Ending.UPSTREAM_BROKEN, problem, lead)
             return
         self._show(piece if framing.used == len(piece) else piece[: framing.used])
         sent = self._form.encode(piece, spans, framing)
@@ -217,18 +218,16 @@ class Pump:
         self._stop_reading()
         self._send(rest + self._form.last)
 
-    def _break_off(self, ending: Ending, problem: object, lead: bytes = b"", boundary: bool | None = None) -> None:
+    def _break_off(self, ending: Ending, problem: object, lead: bytes = b"") -> None:
         """The upstream failed: tell the client so where something may be put in, else leave its message cut."""
         if self._client.gone:
             self._end(Ending.CLIENT_GONE)
             return
-        if boundary is None:
-            boundary = self._framing.boundary
         told = None
         if self._answer.breaks_well(self._framing.tail):
             answer = self._answer
             event = answer.stopped() if ending is Ending.STOPPED else answer.broken(problem)
-            told = self._form.event(event, boundary)
+            told = self._form.event(event, self._framing.boundary)
         self._then, self.intact = ending, told is not None and self._form.delimited
         self._stop_reading()
         self._send(lead + (told or b""))

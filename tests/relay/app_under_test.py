@@ -1,6 +1,7 @@
 """hal0 as a WSGI application that can be looked into, and, as a program, served by a server without a socket to take.
 
-`/relay-test/counts` tells what a request leaves behind, `/relay-test/ends/<script>` how its relay ended,
+`/relay-test/counts` tells what a request leaves behind, `/relay-test/ends/<script>` how its relay ended and how many of
+its pieces were `spared` the framing,
 `/relay-test/ways/<script>` in which lane requests for inference came. A request with `X-Beats: n` gets n signs of life
 before its lease; `X-Then: error` refuses it after them.
 """
@@ -56,19 +57,27 @@ def with_ends(app: Flask) -> None:
     ways: dict[str, list[str]] = defaultdict(list)
 
     def noted(answer: Answer, name: str) -> Answer:
-        raw, tap, on_end = bytearray(), answer.tap, answer.on_end
+        raw, tap, repeats, on_end = bytearray(), answer.tap, answer.repeats, answer.on_end
+        spared = 0
 
         def seen(piece: bytes) -> None:
             raw.extend(piece[: KEPT - len(raw)])
             if tap is not None:
                 tap(piece)
 
+        def repeated(piece: bytes) -> int:
+            nonlocal spared
+            size = repeats(piece)
+            spared += size > 0
+            raw.extend(piece[: min(size, KEPT - len(raw))])
+            return size
+
         def ended(ending: Ending, sent: int) -> None:
-            ends[name].append({"ending": ending, "sent": sent, "raw": raw.decode("latin-1")})
+            ends[name].append({"ending": ending, "sent": sent, "raw": raw.decode("latin-1"), "spared": spared})
             if on_end is not None:
                 on_end(ending, sent)
 
-        answer.tap, answer.on_end = seen, ended
+        answer.tap, answer.repeats, answer.on_end = seen, repeated, ended
         return answer
 
     serve, followed = inference.serve, v1.followed

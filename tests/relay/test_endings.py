@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.relay.client import Client, events
-from tests.relay.conftest import STALL_S
+from tests.relay.conftest import PLAIN_WSGI, STALL_S
 from tests.relay.upstream import OK, STREAM, Exchange, Upstream
 from tests.support.app import App
 from tests.support.waiting import eventually
@@ -76,6 +76,24 @@ def test_nonsense_after_a_whole_chunk_is_an_error_like_a_break(client: Client, u
     body = client.until(b"\n0\r\n\r\n")
     assert b"upstream.protocol" in body
     assert b"no size\r\n" not in body
+
+
+def test_nonsense_in_the_middle_of_an_event_gets_no_error_put_in_though_it_ends_like_one(
+    client: Client, upstream: Upstream
+) -> None:
+    go_on = threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        exchange.body()
+        exchange.say(STREAM + CHUNK + HALF)
+        assert go_on.wait(30)
+        exchange.say(b"2\r\n\n\nmore\r\n")
+        exchange.keep = False
+
+    client.chat(upstream.on_request(play))
+    told = client.until(HALF)
+    go_on.set()
+    assert (told + client.rest()).endswith(HALF)
 
 
 def test_a_trailer_that_can_be_read_in_two_ways_is_not_passed_on(client: Client, upstream: Upstream) -> None:
@@ -214,6 +232,101 @@ def test_a_client_that_left_and_one_that_took_nothing_are_told_apart(over_the_so
                 (end,) = eventually(lambda name=name: ends(over_the_socket, name), "it has ended")
         (end,) = eventually(lambda name=name: ends(over_the_socket, name), "it has ended")
         assert end["ending"] == ending
+
+
+# -- tokens that repeat the one before, which pass without being framed
+
+
+def token(text: bytes) -> bytes:
+    event = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % text
+    return b"%x\r\n%s\r\n" % (len(event), event)
+
+
+def test_tokens_that_repeat_pass_as_they_came_and_are_counted(app: App, upstream: Upstream) -> None:
+    tokens = [token(b"%d" % number) for number in range(20)]
+    name = one_by_one(upstream, *tokens, b"0\r\nX-Sum: 1\r\n\r\n")
+    with Client(app.port) as client:
+        client.chat(name, X_Request_Id=f"repeats-{name}-{app.port}")
+        body = client.until(b"\r\n0\r\n", read_tokens(client, upstream, name, 20)).partition(b"\r\n\r\n")[2]
+    (end,) = eventually(lambda: ends(app, name), "it has ended")
+    raw = b"".join(tokens) + b"0\r\nX-Sum: 1\r\n\r\n"
+    assert (end["ending"], end["raw"]) == ("complete", raw.decode())
+    if app.command is not PLAIN_WSGI:
+        assert raw.startswith(body)
+        assert end["sent"] == len(raw)
+        assert end["spared"] >= 15
+    (record,) = eventually(lambda: recorded(app, f"repeats-{name}-{app.port}"), "its record")
+    assert (record["outcome"], record["tokens_out"], record["estimated"]) == ("complete", 20, True)
+
+
+@pytest.mark.parametrize(
+    ("last", "well"),
+    [
+        (b"", True),
+        (b"x" + token(b"x")[1:], True),
+        (token(b"x").replace(b"}]}", b"}]} "), True),
+        (token(b"x")[:-1] + b"\r", False),
+        (b"3" + token(b"x"), False),
+        (token(b"x")[:-2], False),
+        (token(b"x")[:-3] + b"x\r\n", False),
+    ],
+    ids=[
+        "nothing",
+        "no-size",
+        "longer-than-its-size",
+        "no-line-end",
+        "shorter-than-its-size",
+        "cut-chunk",
+        "no-blank-line",
+    ],
+)
+def test_what_comes_after_tokens_that_repeat_is_judged_as_ever(
+    client: Client, over_the_socket: App, upstream: Upstream, last: bytes, well: bool
+) -> None:
+    tokens = [token(b"%d" % number) for number in range(10)]
+    name = one_by_one(upstream, *tokens, last, keep=False)
+    client.chat(name)
+    told = read_tokens(client, upstream, name, 10)
+    body = (client.until(b"\n0\r\n\r\n", told) if well else told + client.rest()).partition(b"\r\n\r\n")[2]
+    assert body.startswith(b"".join(tokens))
+    assert (b"upstream.protocol" in body) is well
+    assert well or body == b"".join(tokens) + last
+    (end,) = eventually(lambda: ends(over_the_socket, name), "it has ended")
+    assert end["ending"] == "upstream_broken"
+    assert end["spared"] >= 5
+
+
+def one_by_one(upstream: Upstream, *pieces: bytes, keep: bool = True) -> str:
+    """A script that says each piece when the one before is with the client, so that each is read on its own."""
+    turn = threading.Semaphore(0)
+    TURNS[name := upstream.on_request(lambda exchange: play(exchange))] = turn
+
+    def play(exchange: Exchange) -> None:
+        exchange.body()
+        exchange.say(STREAM)
+        for piece in pieces:
+            exchange.say(piece)
+            assert turn.acquire(timeout=60)
+        exchange.keep = keep
+
+    return name
+
+
+TURNS: dict[str, threading.Semaphore] = {}
+
+
+def read_tokens(client: Client, upstream: Upstream, name: str, count: int) -> bytes:
+    """What the client is sent until it has so many tokens, one after the other."""
+    read = b""
+    for number in range(count):
+        read = client.until(b'"content":"%d"}}]}\n\n' % number, read)
+        TURNS[name].release()
+    TURNS[name].release()
+    return read
+
+
+def recorded(app: App, id_: str) -> list[dict[str, Any]]:
+    return [one for one in app.get("/api/requests").json() if one["id"] == id_]
 
 
 # -- signs of life
