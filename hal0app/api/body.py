@@ -140,6 +140,6 @@ def form(
         head += piece or b""
     if search.span and search.span[1] - search.span[0] > MODEL_BYTES:
         raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
-    if search.ended and needed and not search.has_file:
+    if (search.ended or ended) and needed and not search.has_file:
         raise errors.error("request.missing_field", f"'{needed}' is required and must be a file", param=needed)
     return Upload(mark, bytes(head), search.span, rest, request.content_length, kept)

@@ -46,7 +46,7 @@ def failure(text: str) -> dict[str, Any] | None:
         return None
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     error = told.get("error") if isinstance(told, dict) else None
     if isinstance(error, str):

@@ -54,18 +54,27 @@ class Upload:
     def named(self, model: str) -> Upload:
         """The same form with this model; a form without the field gets it as its first."""
         value = model.encode()
-        start, end = self._span or (0, 0)
-        before, after = self._head[:start], self._head[end:]
         if self._span is None:
-            if not after.startswith(b"--" + self._boundary):
+            start = self._first_part()
+            if start < 0:
                 return self
-            before = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' % self._boundary
-            after = b"\r\n" + after
+            part = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' % self._boundary
+            before, after = self._head[:start] + part, b"\r\n" + self._head[start:]
+        else:
+            before, after = self._head[: self._span[0]], self._head[self._span[1] :]
         head = before + value + after
         length = None if self.length is None else self.length + len(head) - len(self._head)
         other = Upload(self._boundary, head, (len(before), len(before) + len(value)), length=length)
         other._flow = self._flow
         return other
+
+    def _first_part(self) -> int:
+        """Where the first part begins, behind what some programs write before it; -1 when there is none."""
+        mark = b"--" + self._boundary
+        if self._head.startswith(mark):
+            return 0
+        line_end = self._head.find(b"\r\n" + mark)
+        return line_end if line_end < 0 else line_end + 2
 
     @property
     def spent(self) -> bool:

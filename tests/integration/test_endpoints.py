@@ -150,10 +150,15 @@ def test_an_upload_for_a_model_of_another_type_loads_nothing(app: App, engine: E
         assert told == (400, "model.type_mismatch")
 
 
-def test_a_form_without_a_file_loads_nothing(app: App, engine: Engine) -> None:
-    fields = {"model": (None, "stt"), "language": (None, "en")}
-    url = f"{app.url}/v1/audio/transcriptions"
-    told = refused_without_a_load(engine, lambda: requests.post(url, files=fields, timeout=60))
+FIELDS = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nstt\r\n'
+
+
+@pytest.mark.parametrize(
+    "body", [FIELDS + b"--x--\r\n", FIELDS, b"no form", b""], ids=["whole", "cut", "none", "nothing"]
+)
+def test_a_form_without_a_file_loads_nothing(app: App, engine: Engine, body: bytes) -> None:
+    url, headers = f"{app.url}/v1/audio/transcriptions", {"Content-Type": "multipart/form-data; boundary=x"}
+    told = refused_without_a_load(engine, lambda: requests.post(url, data=body, headers=headers, timeout=60))
     assert told == (400, "request.missing_field")
 
 
@@ -183,23 +188,26 @@ def test_where_it_is_allowed_lemond_is_left_to_download_it(engine: Engine, tmp_p
     [
         ({"Content-Type": "application/json"}, b'{"model":"stt"}', "multipart/form-data"),
         ({"Content-Type": "multipart/form-data"}, b"--x--", "multipart/form-data"),
-        ({"Content-Type": "multipart/form-data; boundary=x"}, b"", "none is set up"),
         (
             {"Content-Type": "multipart/form-data; boundary=x"},
             b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + b"m" * 5000 + b"\r\n--x--",
             "too long",
         ),
     ],
-    ids=["json", "no-boundary", "nothing", "long-name"],
+    ids=["json", "no-boundary", "long-name"],
 )
 def test_a_form_that_makes_no_sense_is_refused(app: App, headers: dict[str, str], body: bytes, says: str) -> None:
-    path = "images/variations" if says == "none is set up" else "audio/transcriptions"
-    if says == "none is set up":
-        requests.patch(f"{app.url}/api/slots/img", json={"default": False}, timeout=30)
-    answer = requests.post(f"{app.url}/v1/{path}", data=body, headers=headers, timeout=30)
-    requests.patch(f"{app.url}/api/slots/img", json={"default": True}, timeout=30)
+    answer = requests.post(f"{app.url}/v1/audio/transcriptions", data=body, headers=headers, timeout=30)
     assert answer.status_code == 400, answer.text
-    assert says in answer.json()["error"]["message"] or "slots that fit: img" in answer.json()["error"]["message"]
+    assert says in answer.json()["error"]["message"]
+
+
+def test_a_form_for_no_model_is_refused_where_no_slot_is_the_default(app: App) -> None:
+    requests.patch(f"{app.url}/api/slots/img", json={"default": False}, timeout=30)
+    told = requests.post(f"{app.url}/v1/images/variations", files={"image": b"x"}, timeout=30)
+    requests.patch(f"{app.url}/api/slots/img", json={"default": True}, timeout=30)
+    assert code(told) == (400, "request.missing_field")
+    assert "slots that fit: img" in told.json()["error"]["message"]
 
 
 def test_half_a_character_in_a_prompt_is_served(app: App) -> None:

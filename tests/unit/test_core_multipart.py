@@ -136,14 +136,16 @@ def test_a_preamble_and_padding_are_allowed(head: bytes, padding: bytes) -> None
     assert found(raw.replace(b"FORM-DATA", b"form-data"), iter([1] * len(raw))) == b"m"
 
 
-def test_a_form_without_the_field_gets_it_as_its_first() -> None:
-    raw = form([("file", True, b"data")])
+@pytest.mark.parametrize("preamble", [b"", b"\r\n", b"preamble\r\n"])
+def test_a_form_without_the_field_gets_it_as_its_first(preamble: bytes) -> None:
+    raw = preamble + form([("file", True, b"data")])
     upload = read_upload(raw)
     assert upload.model == ""
-    assert b"".join(upload.named("m")).startswith(
-        b'--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--XX'
-    )
-    assert found(b"".join(upload.named("m"))) == b"m"
+    named = upload.named("m")
+    sent = b"".join(named)
+    assert sent.startswith(preamble + b'--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--XX')
+    assert sent.endswith(raw.removeprefix(preamble))
+    assert (found(sent), named.length) == (b"m", len(sent))
 
 
 def test_what_went_out_can_go_out_again_while_it_was_kept() -> None:

@@ -97,7 +97,9 @@ def test_comments_are_not_the_first_event() -> None:
         ('{"error": {"type": "x"}}', {"type": "x"}),
         ('{"error": 5}', None),
         ("[1]", None),
+        ('{"error": ' + "[" * 100_000 + "]" * 100_000 + "}", None),
     ],
+    ids=lambda one: repr(one)[:30],
 )
 def test_an_error_event_is_known_by_its_error(text: str, error: dict[str, Any] | None) -> None:
     assert sse.failure(text) == error
