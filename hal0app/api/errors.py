@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from hal0app import errors
 from hal0app.api.error_answer import error_answer, error_event
@@ -34,6 +34,8 @@ def respond(error: Hal0Error) -> Response:
 
 
 def _of_flask(problem: HTTPException) -> Response:
+    if isinstance(problem, InternalServerError):  # what failed behind the view, where no handler of ours is asked
+        return _unexpected(problem.original_exception or problem)
     code, message = OF_FLASK.get(problem.code or 500, ("request.invalid_field", problem.description or "bad request"))
     inside = within(request.path)
     taken = getattr(problem, "valid_methods", None) or ()
@@ -41,7 +43,7 @@ def _of_flask(problem: HTTPException) -> Response:
     return respond(errors.error(code, message, allow=allow) if allow else errors.error(code, message))
 
 
-def _unexpected(problem: Exception) -> Response:
+def _unexpected(problem: BaseException) -> Response:
     return respond(unexpected(request.method, request.path, problem))
 
 

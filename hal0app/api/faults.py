@@ -10,7 +10,7 @@ from hal0app.errors import Hal0Error
 log = logging.getLogger(__name__)
 
 
-def unexpected(method: str, path: str, problem: Exception) -> Hal0Error:
+def unexpected(method: str, path: str, problem: BaseException) -> Hal0Error:
     """What a client is told of a fault of ours, which is logged."""
     log.error("%s %s failed unexpectedly", method, path, exc_info=problem)
     return errors.error("system.internal", "an unexpected fault in hal0; its log has the trace")

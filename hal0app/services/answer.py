@@ -50,7 +50,11 @@ def _headers(trip: Trip) -> tuple[tuple[str, str], ...]:
         ("X-Hal0-Load-Ms", str(trip.load_ms)),
         ("X-Hal0-Replayed", "1" if trip.replayed else ""),
     )
-    return tuple(pair if pair[1].isascii() else (pair[0], quote(pair[1])) for pair in told if pair[1])
+    return tuple((name, text if _is_plain(text) else quote(text)) for name, text in told if text)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _never(piece: bytes) -> int:

@@ -348,14 +348,15 @@ def free_ports(count: int) -> int:
 
 @pytest.fixture(scope="module")
 def ported(engine: Engine) -> Iterator[tuple[App, int]]:
-    """A hal0 with four slot ports: for the chat slot, for an embedder, for none, and one that another program has."""
-    first = free_ports(4)
+    """A hal0 with slot ports: for the chat slot, an embedder, none, one that another program has, an empty slot."""
+    first = free_ports(5)
     slots = {
         "primary": {"type": "llm", "model": "chat-a", "port": first},
         "embed": {"type": "embedding", "model": "embed-a", "port": first + 1},
         "none": {"type": "llm", "model": "chat-b"},
+        "empty": {"type": "llm", "port": first + 4},
     }
-    ports = f"{first}-{first + 3}"
+    ports = f"{first}-{first + 4}"
     with socket.create_server(("127.0.0.1", first + 3)), hal0(engine.url, slots, HAL0_SLOT_PORTS=ports) as app:
         yield app, first
 
@@ -389,6 +390,20 @@ def test_the_models_of_a_slots_port_begin_with_its_slot(ported: tuple[App, int])
 def test_an_endpoint_of_another_type_is_refused_on_a_slots_port(ported: tuple[App, int]) -> None:
     _, first = ported
     assert code(on(first + 1, "/v1/chat/completions", CHAT)) == (400, "model.type_mismatch")
+
+
+@pytest.mark.parametrize("query", ["", "?flask=1"], ids=["fast", "flask"])
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [("chat/completions", {}, "request.missing_field"), ("embeddings", {"input": "x"}, "model.type_mismatch")],
+)
+def test_a_name_with_line_ends_is_no_header(
+    ported: tuple[App, int], path: str, body: dict[str, Any], why: str, query: str
+) -> None:
+    _, first = ported
+    answer = on(first + 4, f"/v1/{path}{query}", {**body, "model": "a\r\nX-Evil: 1"})
+    assert code(answer) == (400, why)
+    assert answer.headers["X-Hal0-Model"] == "a%0D%0AX-Evil%3A%201"
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/primary", "/v1/health"])
