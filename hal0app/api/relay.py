@@ -52,6 +52,7 @@ class Relay:
         client, answer = self._client, self._answer
         closing = client.closes or client.uploading
         if client.begun and not 200 <= answer.status < 300:
+            answer.reply.to_tap(answer.tap)
             error = stream_error.of_upstream(answer.status, answer.head)
             told = last_event(client, stream_error.event(answer.endpoint, error, answer.status))
             return (Ending.COMPLETE if told else Ending.CLIENT_GONE), told and not closing

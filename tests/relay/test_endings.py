@@ -380,6 +380,23 @@ def test_an_error_of_the_upstream_after_signs_of_life_is_an_event(
     assert client.is_open()
 
 
+@pytest.mark.parametrize("body", [b'{"error": {"message": "x", "type": "not_found"}}', b"oops"])
+def test_an_error_is_on_record_alike_before_and_after_signs_of_life(
+    over_the_socket: App, upstream: Upstream, body: bytes
+) -> None:
+    name = upstream.answer(b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    told = []
+    for beats in (0, 1):
+        id_ = f"alike-{name}-{over_the_socket.port}-{beats}"
+        with Client(over_the_socket.port) as client:
+            client.chat(name, X_Beats=str(beats), X_Request_Id=id_)
+            client.answer()
+        (record,) = eventually(lambda id_=id_: recorded(over_the_socket, id_), "its record")  # type: ignore[misc]
+        told.append((record["status"], record["outcome"], record["error_code"]))
+    assert told[0] == told[1]
+    assert told[0][2] in ("request.not_found", "upstream.refused")
+
+
 def test_an_old_client_gets_no_signs_of_life(client: Client, upstream: Upstream) -> None:
     client.chat(upstream.answer(STREAM + CHUNK + b"0\r\n\r\n"), version="1.0", X_Beats="2")
     answer = client.answer()
