@@ -1,4 +1,4 @@
-"""api/relay_pump: how a body ends when hal0 is about to, without a server around it."""
+"""api/relay_pump without a server around it: how a body ends when hal0 is about to, and what it may leave unasked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hal0app.api.client_socket import ClientSocket
 from hal0app.api.relay_pump import Pump
 from hal0app.core.downstream import Form, form
 from hal0app.core.ending import Ending
 from hal0app.core.framing import Chunked, Framing, Length, UntilClose, chunk
+from hal0app.core.tap import Tap
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.company import Company
 from tests.unit.fakes import FakeReply
@@ -129,3 +132,71 @@ def test_who_comes_after_the_end_is_told_at_once(company: Company) -> None:
         client.on_gone(lambda: told.append(client.dismissed))
         assert told == [True]
         assert not client.gone
+
+
+# -- tokens that repeat the one before pass without the framing
+
+
+def token(text: bytes) -> bytes:
+    return chunk(b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % text)
+
+
+A = token(b"a")
+TOKENS = [A, token(b"b"), token(b'\\"'), token(b""), token(b"\n"), token(b"x" * 5000), chunk(b": c\n\n"), A + A]
+ENDS = [b"0\r\n\r\n", b"0\r\nX-A: 1\r\n\r\n", b"0\r\n", b"zz\r\n", A[:9], A[:-1], A[:-2], b"0" + A, b"1" + A]
+
+
+def spoilt(place: int, sign: int) -> bytes:
+    return A[: place % len(A)] + bytes([sign]) + A[place % len(A) + 1 :]
+
+
+SPOILT = st.builds(spoilt, st.integers(-5, 3) | st.integers(0, len(A)), st.sampled_from(list(b'\r\n0;a"')))
+PIECES = st.lists(st.sampled_from(TOKENS) | SPOILT, max_size=8)
+SENDS = st.lists(st.sampled_from([None, 0, 1, 30]), max_size=20)
+
+
+@given(PIECES, st.sampled_from([b"", *ENDS]), SENDS, st.integers(0, 12))
+def test_what_is_spared_the_framing_changes_nothing(pieces: Any, end: bytes, sends: Any, dismissed: int) -> None:
+    """Neither the bytes that the client gets, nor how it ends and what is known of it: whatever comes, however the
+    client takes it and whenever hal0 is about to end."""
+    came = [A, A, *pieces, *filter(None, [end])]
+    assert relayed(came, sends, dismissed, spared=True) == relayed(came, sends, dismissed, spared=False)
+
+
+def relayed(came: list[bytes], sends: list[int | None], dismissed: int, spared: bool) -> tuple[Any, ...]:
+    (near, upstream), (client, far) = socket.socketpair(), socket.socketpair()
+    reply: Any = FakeReply(200, "text/event-stream")
+    reply.connection, reply.framing, reply.aborted, reply.passed = near, Chunked(), False, lambda: b""
+    answer, tap = Answer(reply, b"", iter(()), Trip()), Tap(lambda: 1.0, streams=True)
+    answer.tap = tap.see
+    if spared:
+        answer.repeats = tap.repeats
+    line = ClientSocket(client)
+    pump = Pump(answer, reply, line, form(reply.framing, chunks=True))
+    pieces, taken, got = iter(came), iter(sends), bytearray()
+    left = dismissed
+
+    def recv(size: int) -> bytes:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            line.dismissed = True
+            pump._left()
+            raise BlockingIOError
+        return next(pieces, b"")
+
+    def send(data: bytes | memoryview) -> int:
+        most = next(taken, None)
+        if most == 0:
+            raise BlockingIOError
+        got.extend(data[:most])
+        return len(data) if most is None else min(most, len(data))
+
+    pump._recv, pump._send_down = recv, send
+    upstream.sendall(b"there is always something to read")
+    try:
+        ending = gevent.spawn(pump.run, HEAD).get(timeout=20)
+    finally:
+        for one in (near, upstream, client, far):
+            one.close()
+    return ending, pump.intact, bytes(got), answer.sent, tap.figures(), reply.framing.done
