@@ -38,6 +38,7 @@ OF_THE_REQUEST = (
     "Failed to parse tools",
     "image input is not supported",
     "audio input is not supported",
+    "is too large to process",
     "Unknown reasoning format",
     "[json.exception.type_error",
 )

@@ -76,6 +76,7 @@ def test_what_has_none_of_the_shapes_becomes_an_error_all_the_same(raw: bytes, m
         (500, "Failed to parse tools: Missing tool function: {}", 400),
         (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", 400),
         (500, "Failed to parse messages: [json.exception.type_error.302] type must be string, but is number", 400),
+        (500, "input (5002 tokens) is too large to process. increase the physical batch size (current: 512)", 400),
         (500, "the decode failed", 500),
         (503, "Failed to parse tools: x", 503),
     ],
