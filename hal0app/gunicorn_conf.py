@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from gunicorn.sock import TCP6Socket, TCPSocket
 
-from hal0app.adapters import systemd_notify
+from hal0app.adapters import fd_store, systemd_notify
 from hal0app.adapters.paths import from_environment
 from hal0app.adapters.settings_file import load_settings
 from hal0app.adapters.tcp_ports import is_free
@@ -26,6 +26,7 @@ LEAVE_S = 1.5  # what is under way when hal0 is to stop may take so long to end 
 # Collecting garbage stops every stream. What is there after the start stays, and is looked at no more; of what comes
 # later most goes by itself, so that looking seldom is enough.
 GARBAGE = (10_000, 10, 10)
+SLOT_SOCKETS = "slot"  # what the slots' listening sockets are called in systemd's store
 SWITCH_S = 0.001  # how long a thread that works in Python keeps the event loop waiting at a time
 
 
@@ -51,7 +52,10 @@ def _address(host: str, port: int) -> str:
 
 _all = _settings()
 _slots = [port for port in _all.slot_ports.ports if port != _all.server.port]
-_busy = [port for port in _slots if not is_free(_all.slot_ports.host, port)]
+# Open still, from before a restart.
+_left = fd_store.left(SLOT_SOCKETS, os.environ)
+_own = {port for _, port in _left}
+_busy = [port for port in _slots if port not in _own and not is_free(_all.slot_ports.host, port)]
 
 # A slot port that another program has is done without; hal0's own address is not.
 bind = [
@@ -81,10 +85,22 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Open the slots' ports beside a socket that systemd handed over, for then gunicorn opens none by itself."""
-    if server.systemd:
-        host, kind = _all.slot_ports.host, TCP6Socket if ":" in _all.slot_ports.host else TCPSocket
-        server.LISTENERS += [kind((host, port), server.cfg, server.log) for port in _slots if port not in _busy]
+    """Open the slots' ports beside a socket that systemd handed over, for then gunicorn opens none by itself.
+
+    systemd keeps them while hal0 restarts, so that new connections wait there, too. Those of before that the settings
+    do not want now are closed: what comes in on them is not for hal0's own address.
+    """
+    if not server.systemd:
+        return
+    host, kind = _all.slot_ports.host, TCP6Socket if ":" in _all.slot_ports.host else TCPSocket
+    wanted = [(host, port) for port in _slots if port not in _busy]
+    for listener in [one for one in server.LISTENERS if fd_store.address(one) in _left.difference(wanted)]:
+        server.LISTENERS.remove(listener)
+        fd_store.end(listener)
+    for address in wanted:
+        if address not in _left:
+            server.LISTENERS.append(kind(address, server.cfg, server.log))
+    fd_store.leave(SLOT_SOCKETS, [one for one in server.LISTENERS if fd_store.address(one) in wanted], os.environ)
 
 
 def post_worker_init(worker: Any) -> None:

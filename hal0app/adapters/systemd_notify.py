@@ -9,14 +9,17 @@ from collections.abc import Mapping
 BEATS = 3  # notifications within the time that the watchdog allows
 
 
-def send(state: str, environment: Mapping[str, str]) -> None:
-    """Tell systemd `state`, such as WATCHDOG=1; nothing outside a unit, and no error when nobody listens."""
+def send(state: str, environment: Mapping[str, str], *fds: int) -> None:
+    """Tell systemd `state`, such as WATCHDOG=1; nothing outside a unit, and no error when nobody listens.
+
+    `fds` go with it, as copies.
+    """
     address = environment.get("NOTIFY_SOCKET")
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one:
         one.connect("\0" + address[1:] if address.startswith("@") else address)
-        one.send(state.encode())
+        socket.send_fds(one, [state.encode()], fds)
 
 
 def watchdog_period_s(environment: Mapping[str, str]) -> float | None:

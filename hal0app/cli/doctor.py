@@ -29,6 +29,7 @@ GIB = 1 << 30
 LITTLE_BYTES, TOO_LITTLE_BYTES = 2 * GIB, GIB // 4
 TIMER = "hal0-drift.timer"
 SYSTEMD = Path("/run/systemd/system")
+WAY_BACK = Path("/opt/hal0/way-back")  # the installer's, while an upgrade or a rollback is not through
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,12 @@ def _timer() -> Iterator[Finding]:
         yield Finding("ok", f"{TIMER} is active")
     else:
         yield Finding("warn", f"{TIMER} is {state}", f"systemctl enable --now {TIMER}")
+
+
+def _way_back() -> Iterator[Finding]:
+    if WAY_BACK.exists() and paths.from_environment(os.environ) == paths.SYSTEM:
+        advice = "make upgrade goes on with it, make rollback goes back to what was there before"
+        yield Finding("warn", "an upgrade or a rollback was broken off", advice)
 
 
 def _disk() -> Iterator[Finding]:
@@ -175,6 +182,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _hal0,
     _lemonade,
     _timer,
+    _way_back,
     _disk,
     _machine,
     _slots,

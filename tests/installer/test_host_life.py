@@ -18,6 +18,17 @@ UNITS = ("hal0.target", "hal0.socket", "hal0.service", "hal0-drift.timer", "lemo
 PROBE = Path(__file__).with_name("probe.py")
 MAY = {"write /etc/hal0/slots", "write /etc/hal0/conf.d", "write /var/lib/hal0"}
 BACK_S = 120.0
+ON_A_SLOTS_PORT = """
+import http.client, subprocess, sys, time
+subprocess.run(sys.argv[1], shell=True, check=True)
+answered = 0
+for _ in range(20):
+    connection = http.client.HTTPConnection("127.0.0.1", 8085, timeout=60)
+    connection.request("GET", "/healthz")
+    answered += connection.getresponse().status == 200
+    time.sleep(0.1)
+print(answered)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +93,14 @@ def test_a_request_waits_in_the_socket_while_hal0_restarts(answering: Host, else
     for _ in range(20):
         assert requests.get(f"{elsewhere}/healthz", timeout=60).status_code == 200
         time.sleep(0.1)
+
+
+def test_a_slots_port_waits_likewise(answering: Host) -> None:
+    """hal0 opens it itself, and systemd keeps it; after a crash, too."""
+    assert answering.python(ON_A_SLOTS_PORT, "systemctl --no-block restart hal0.service", within=120) == "20\n"
+    crash = "kill -KILL $(systemctl show -P MainPID hal0.service)"
+    assert answering.python(ON_A_SLOTS_PORT, crash, within=120) == "20\n"
+    assert int(answering.says("systemctl show -P NFileDescriptorStore hal0.service")) == 19
 
 
 def test_hal0_may_restart_lemond_and_do_nothing_else_to_units(answering: Host) -> None:

@@ -52,3 +52,68 @@ def test_a_firewall_is_opened_when_it_is_asked_for_and_closed_again(lasting: Hos
     assert firewall(lasting)[0] == ["delete allow 8081/tcp"]
     assert lasting.run("ls /opt/hal0/firewall.json", check=False).returncode != 0
     lasting.run("rm /usr/local/sbin/ufw")
+
+
+def test_a_package_that_was_broken_off_in_the_middle_is_installed_as_a_whole(lasting: Host) -> None:
+    lasting.run("apt-get -qq update && apt-get -qq download hello && dpkg --unpack hello_*.deb", within=120)
+    assert changes(play(lasting, "host", "whole")[1]) == ["host : Install them as a whole"]
+    assert lasting.says("dpkg-query -W -f '${db:Status-Status}' hello") == "installed"
+    assert changes(play(lasting, "host", "whole")[1]) == []
+    lasting.run("dpkg --purge hello && rm hello_*.deb")
+
+
+def test_packages_that_did_not_come_are_not_remembered(lasting: Host) -> None:
+    before = lasting.says("cat /opt/hal0/installed-packages.json")
+    status, said = play(lasting, "host", "packages", check=False, hal0_packages=["there-is-no-such-package"])
+    assert status != 0
+    assert "there-is-no-such-package did not come: No package matching" in " ".join(said.split())
+    assert lasting.says("cat /opt/hal0/installed-packages.json") == before
+
+
+def test_an_archive_that_is_no_lemonade_takes_nothing_away(lasting: Host) -> None:
+    lasting.run("mkdir empty && touch empty/readme && tar czf empty.tar.gz empty")
+    fetched = {"hal0_fetched_file": {"dest": "/root/empty.tar.gz"}, "hal0_lemonade_url": "file:///root/empty.tar.gz"}
+    status, said = play(lasting, "lemonade", "tarball", check=False, hal0_lemonade_sha256="0" * 64, **fetched)
+    assert status != 0
+    assert "has no program lemond in its one folder" in " ".join(said.split())
+    assert lasting.says("systemctl is-active lemond.service; readlink /proc/$(pgrep -x lemond)/exe").split() == [
+        "active",
+        "/usr/bin/lemond",
+    ]
+    lasting.run("rm -r empty empty.tar.gz /opt/hal0/lemonade")
+
+
+def test_what_a_run_that_was_broken_off_has_written_counts_in_the_next_one(lasting: Host) -> None:
+    def restarts(role: str) -> list[str]:
+        return changes(play(lasting, role, "stale", hal0_release_dir="")[1])
+
+    assert restarts("hal0") + restarts("lemonade") == []
+    lasting.run("touch /etc/hal0/hal0.toml /etc/lemonade/hal0.env")
+    assert restarts("hal0") == ["hal0 : Hal0 runs what was there before", "hal0 : Restart hal0"]
+    assert restarts("lemonade") == ["lemonade : Lemond runs what was there before", "lemonade : Restart lemond"]
+    assert restarts("hal0") + restarts("lemonade") == []
+
+
+def test_an_upgrade_after_one_that_was_broken_off_keeps_to_the_snapshot_of_before(lasting: Host) -> None:
+    def snapshot() -> str:
+        return play(lasting, "hal0", "snapshot", hal0_release_dir="")[1]
+
+    snapshot()
+    first = lasting.says("cat /opt/hal0/way-back")
+    assert lasting.says(f"ls -d {SNAPSHOTS}/*") == first
+    assert "an upgrade or a rollback was broken off" in lasting.run("hal0 doctor", check=False).stdout
+    assert "all is as it was in" in " ".join(snapshot().split())
+    assert lasting.says(f"ls -d {SNAPSHOTS}/*") == first
+    lasting.run(f"rm -r {SNAPSHOTS} /opt/hal0/way-back")
+
+
+def test_what_somebody_else_put_where_hal0s_files_go_is_left_alone(lasting: Host) -> None:
+    def preflight() -> tuple[int, str]:
+        return play(lasting, "preflight", "files", check=False, hal0_lemonade_method="tarball")
+
+    assert preflight()[0] == 0
+    lasting.run("mv /usr/local/bin/hal0 kept && touch /usr/local/bin/hal0 /etc/systemd/system/lemond.service")
+    status, said = preflight()
+    lasting.run("rm /etc/systemd/system/lemond.service && mv kept /usr/local/bin/hal0")
+    assert status != 0
+    assert "/etc/systemd/system/lemond.service, /usr/local/bin/hal0: not written by" in " ".join(said.split())

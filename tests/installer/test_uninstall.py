@@ -6,12 +6,26 @@ from tests.installer.belongings import unowned
 from tests.installer.conftest import PLAY_S, Installation
 from tests.installer.host import Host
 
+# A package of somebody's that wants one which was installed for hal0.
+WANTS_POLKIT = """
+mkdir -p wants/DEBIAN && printf 'Package: wants-polkit\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody\\n\
+Depends: polkitd\\nDescription: wants it\\n' > wants/DEBIAN/control && dpkg-deb -b wants . && dpkg -i wants-polkit_*.deb
+"""
+
 
 def test_an_uninstalled_host_keeps_models_and_slots_and_can_be_purged(
     installed: Host, installation: Installation
 ) -> None:
+    installed.run(WANTS_POLKIT.strip())
+    # As one leaves it that is broken off.
+    installed.run("systemctl disable --now hal0.target && rm /etc/systemd/system/hal0.target")
+
     kept = installed.run("cd hal0 && make uninstall", within=PLAY_S).stdout
+
     assert "PURGE=1" in kept
+    assert "polkitd: installed for hal0, and kept" in " ".join(kept.split())
+    assert installed.says("dpkg-query -W -f '${db:Status-Status}' wants-polkit polkitd") == "installedinstalled"
+    installed.run("dpkg -r wants-polkit")
     assert installed.says("ls /etc/hal0/slots").split() == ["embed.toml", "primary.toml", "rerank.toml"]
     assert installed.says("ls /srv/models").split() == ["tiny-a.gguf", "tiny-b.gguf"]
     assert installed.run("systemctl cat hal0.service", check=False).returncode != 0

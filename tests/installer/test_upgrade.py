@@ -57,6 +57,7 @@ def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_
     assert failed.returncode != 0
     assert f"The upgrade failed, and {first} runs again as before" in failed.stdout, failed.stdout[-4000:]
     assert f"Lemonade {packaged} runs again" in failed.stdout
+    assert "it ends again and again; its last words:" in " ".join(failed.stdout.split())
     assert (release(installed), lemonade(installed), installed.says(f"cat {OWN}")) == before
     assert installed.says("apt-mark showhold") == "lemonade-server"
     assert json.loads(installed.says("cat /etc/hal0/set.json")) == {"hal0_extra_models_dir": MODELS}
@@ -76,5 +77,6 @@ def test_an_upgrade_that_fails_is_undone_by_itself_and_a_good_one_can_be_rolled_
     rolled_back = installed.run("cd hal0 && make rollback", within=PLAY_S).stdout
 
     assert f"{first} runs again." in rolled_back
+    assert installed.run("ls /opt/hal0/way-back", check=False).returncode != 0
     assert (release(installed), lemonade(installed)) == (first, packaged)
     assert answers(installed)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hal0app import gunicorn_conf
+from hal0app.core.settings import MOST_SLOT_PORTS
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
@@ -92,6 +93,10 @@ def test_the_target_holds_every_unit_that_is_started() -> None:
 def test_the_worker_may_feed_the_watchdog() -> None:
     service = settings(UNITS / "hal0.service", "Service")
     assert (service["NotifyAccess"], int(service["WatchdogSec"]) > gunicorn_conf.timeout) == ("all", True)
+
+
+def test_systemd_keeps_as_many_slot_ports_as_there_may_be() -> None:
+    assert int(settings(UNITS / "hal0.service", "Service")["FileDescriptorStoreMax"]) >= MOST_SLOT_PORTS
 
 
 def test_only_the_serving_unit_owns_the_runtime_folder() -> None:
