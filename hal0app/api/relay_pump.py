@@ -35,8 +35,20 @@ class Pump:
 
     __slots__ = (
         *("_answer", "_client", "_ended", "_form", "_framing", "_leaving", "_loop", "_moved", "_passes", "_pending"),
-        "_place",
-        *("_read", "_recv", "_reply", "_send_down", "_silence_s", "_tap", "_then", "_timer", "_waiter", "_write"),
+        *(
+            "_place",
+            "_read",
+            "_recv",
+            "_repeats",
+            "_reply",
+            "_send_down",
+            "_sent",
+            "_silence_s",
+            "_tap",
+            "_then",
+            "_timer",
+        ),
+        *("_waiter", "_write"),
         "intact",
     )
 
@@ -47,6 +59,8 @@ class Pump:
         self._silence_s = silence_s
         self.intact = False
         self._tap: Callable[[bytes], object] = answer.tap or _nothing
+        self._repeats: Callable[[bytes], int] = _nothing
+        self._sent = 0
         self._loop = get_hub().loop
         self._recv, self._send_down = bare(reply.connection).recv, bare(client.socket).send
         self._read: Any = None
@@ -65,6 +79,7 @@ class Pump:
         first = self._reply.rewind() if passed is None else b""
         self._framing = self._reply.framing
         self._passes = self._framing.passes if self._form.verbatim else _nothing
+        self._repeats = self._answer.repeats if self._form.verbatim else _nothing
         try:
             if passed is None:
                 self._begin(lead, first)
@@ -74,6 +89,7 @@ class Pump:
                 self._wait()
         finally:
             self._close()
+            self._answer.sent = self._sent
         assert self._ended is not None
         return self._ended
 
@@ -90,7 +106,7 @@ class Pump:
         if self._client.gone:
             self._end(Ending.CLIENT_GONE)
             return
-        self._answer.sent += len(passed)
+        self._sent += len(passed)
         if self._framing.done:
             self._complete(lead + passed)
         else:
@@ -134,7 +150,7 @@ class Pump:
 
     def _readable(self) -> None:
         # Python is slow to call what an attribute holds, and a function of our own is not free.
-        recv, passes, tap, send = self._recv, self._passes, self._tap, self._send_down
+        recv, repeats, send = self._recv, self._repeats, self._send_down
         try:
             try:
                 piece = recv(READ_BYTES)
@@ -143,27 +159,27 @@ class Pump:
             except OSError as problem:
                 self._break_off(Ending.UPSTREAM_BROKEN, problem)
                 return
-            if not passes(piece):
+            size = repeats(piece)
+            if not size:
                 self._take(piece)
                 return
-            self._answer.sent += len(piece)
-            try:
-                tap(piece)
-            except Exception:
-                log.exception(TAPLESS)
-                self._tap = _nothing
+            self._sent += size
             try:
                 sent = send(piece)
             except OSError:
                 sent = 0  # what it was is told by the next attempt
-            if sent < len(piece):
+            if sent < size:
                 self._send(piece[sent:])
         except Exception:  # in the hub it would only be printed, and the client would wait for ever
             log.exception("the relay of an answer failed unexpectedly")
             self._end(Ending.UPSTREAM_BROKEN)
 
     def _take(self, piece: bytes) -> None:
-        if piece:
+        if self._passes(piece):
+            self._show(piece)
+            self._sent += len(piece)
+            self._send(piece)
+        elif piece:
             self._pass(piece)
         elif not self._reply.aborted and self._framing.ended():
             self._complete(b"")
@@ -180,7 +196,7 @@ class Pump:
             return
         self._show(piece if framing.used == len(piece) else piece[: framing.used])
         sent = self._form.encode(piece, spans, framing)
-        self._answer.sent += framing.used
+        self._sent += framing.used
         if framing.done:
             self._complete(lead + sent)
         elif lead or sent:
@@ -194,7 +210,7 @@ class Pump:
             tap(piece)
         except Exception:
             log.exception(TAPLESS)
-            self._tap = _nothing
+            self._tap = self._repeats = _nothing
 
     def _complete(self, rest: bytes) -> None:
         self._then, self.intact = Ending.COMPLETE, True
@@ -268,7 +284,7 @@ class Pump:
     # -- the end
 
     def _how_far(self) -> tuple[int, int]:
-        return self._answer.sent, len(self._pending)
+        return self._sent, len(self._pending)
 
     def _look_at_the_clock(self) -> None:
         place, now = self._how_far(), self._loop.now()
@@ -290,7 +306,8 @@ class Pump:
         if self._client.gone or not self._client.dismissed:
             self._end(Ending.CLIENT_GONE)
         elif self._ended is None:
-            self._leaving, self._passes = True, _nothing
+            self._leaving = True
+            self._passes = self._repeats = _nothing
             self._leave()
 
     def _leave(self) -> None:

@@ -27,6 +27,7 @@ _CONTENT = re.compile(
 _REPEATS = re.compile(rb'"type"\s*:\s*"[\w.]*\.(?:added|completed|created|done|failed|in_progress|incomplete)"')
 _DONE = b"[DONE]"
 _OPENING = b'"message_start"'
+_whole = WHOLE.get
 _QUOTE = ord('"')
 _NEWLINE = ord("\n")
 _CLOSED = b"\n\n\r\n"  # how a chunk ends that ends with an event
@@ -88,31 +89,37 @@ class Tap:
         self._alike = b""  # how the next event begins, up to its content, if it is like the last one
         self._earlier = self._piece = b""  # the last such chunks, whose lines come after `_latest`
 
-    def see(self, piece: bytes) -> None:
-        """See the next piece; as a method it is called faster than the object."""
-        size, alike, tick = len(piece), self._alike, self._tick
-        self._size += size
+    def repeats(self, piece: bytes) -> int:
+        """The length of a piece that is one whole chunk with one event like the last, which is seen then; else 0."""
+        size, alike, line = len(piece), self._alike, _whole(len(piece))
+        if not alike or line is None or not piece.startswith(line):
+            return 0
+        content = len(line) + len(alike)
         if (
-            alike
-            and (line := WHOLE.get(size)) is not None
-            and piece.startswith(line)
-            and piece.startswith(alike, len(line))
-            and piece.find(b"\n", len(line) + len(alike)) == size - 4
-            and piece[size - 3] == _NEWLINE
-            and piece[len(line) + len(alike)] != _QUOTE
+            not piece.startswith(alike, len(line))
+            or piece.find(b"\n", content) != size - len(_CLOSED)
+            or not piece.endswith(_CLOSED)
+            or piece[content] == _QUOTE
         ):
-            now = tick()
-            if now - self._last > self._longest:
-                self._longest = now - self._last
-            self._last = now
-            self._events += 1
-            self._earlier, self._piece = self._piece, piece
-        else:
+            return 0
+        now = self._tick()
+        if now - self._last > self._longest:
+            self._longest = now - self._last
+        self._last = now
+        self._size += size
+        self._events += 1
+        self._earlier, self._piece = self._piece, piece
+        return size
+
+    def see(self, piece: bytes) -> None:
+        """See the next piece."""
+        if not self.repeats(piece):
             self._look_into(piece)
 
     __call__ = see
 
     def _look_into(self, piece: bytes) -> None:
+        self._size += len(piece)
         self._catch_up()
         even, events, raw = self._even, self._events, piece
         if self._unframe is not None:

@@ -53,10 +53,15 @@ def _headers(trip: Trip) -> tuple[tuple[str, str], ...]:
     return tuple(pair if pair[1].isascii() else (pair[0], quote(pair[1])) for pair in told if pair[1])
 
 
+def _never(piece: bytes) -> int:
+    return 0
+
+
 class Answer:
     """A committed answer: iterate it once for the body, or take over its `reply`; `finish` or close it always.
 
-    `tap` is given every piece of the body as the upstream sent it, chunk framing and all, and must be quick. `on_end`
+    `tap` is given every piece of the body as the upstream sent it, chunk framing and all, and must be quick. `repeats`
+    may be asked before: what it gives a length for is one whole chunk, and the tap has seen it. `on_end`
     is told once how the relay ended and how many bytes of the body were passed on (as the upstream framed them;
     iterated: without framing). `endpoint` is what follows /v1/, where it is known.
     """
@@ -68,6 +73,7 @@ class Answer:
         self.trip = trip
         self.endpoint = ""
         self.tap: Callable[[bytes], None] | None = None
+        self.repeats: Callable[[bytes], int] = _never
         self.on_end: Callable[[Ending, int], None] | None = None
         self.sent = 0
         self.reply, self.head = reply, head

@@ -245,7 +245,8 @@ class Request:
 
     def follow(self, answer: Answer) -> None:
         """Let it pass the tap, and end with it."""
-        answer.tap = self.answered(answer.status, answer.streams, answer.trip).see
+        tap = self.answered(answer.status, answer.streams, answer.trip)
+        answer.tap, answer.repeats = tap.see, tap.repeats
         answer.on_end = self.ended
 
     def refused(self, status: int, code: str | None) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal0app.core.framing import Chunked, Malformed
 from hal0app.core.tap import ENDS, Figures, Tap
 from hal0app.core.unchunked import Unchunked
 
@@ -140,6 +141,42 @@ def test_a_stream_tells_the_same_in_whole_chunks(stream: bytes, times: int, plac
     events = b"".join(one[one.index(b"\n") + 1 : -2] for one in chunks)
     assert sizeless(tell(chunks)) == sizeless(tell([events]))
     assert tell(cut(b"".join(chunks), places)) == tell(chunks)
+
+
+SPOILT: list[Callable[[bytes], bytes]] = [
+    lambda chunk: chunk,
+    lambda chunk: chunk[:-1],
+    lambda chunk: chunk[:-2] + b"\r\r",
+    lambda chunk: b"%x%s" % ((int(chunk[:1], 16) + 1) % 16, chunk[1:]),
+]
+
+
+@given(st.sampled_from(STREAMS) | MIXED.filter(bool), st.integers(1, 4), st.integers(0, 40), st.sampled_from(SPOILT))
+def test_what_repeats_is_a_whole_chunk_for_the_framing_too(
+    stream: bytes, times: int, place: int, spoilt: Callable[[bytes], bytes]
+) -> None:
+    """The relay passes such a piece on without asking the framing, which goes on after it as if it had been asked."""
+    chunks = [one for one in one_by_one(stream) for _ in range(times)]
+    first = place % len(chunks)
+    chunks[first:] = map(spoilt, chunks[first:])
+    tap, asked, spared = Tap(lambda: 1.0, streams=True), Chunked(), Chunked()
+    for piece in chunks:
+        repeats = tap.repeats(piece)
+        if repeats:
+            assert (repeats, asked.passes(piece)) == (len(piece), True)
+        elif _passed(asked, piece) != _passed(spared, piece) or asked.done:
+            return
+        else:
+            tap.see(piece)
+        assert (spared.boundary, spared.tail[-2:]) == (asked.boundary, asked.tail[-2:])
+
+
+def _passed(framing: Chunked, piece: bytes) -> object:
+    try:
+        return framing.feed(piece)
+    except Malformed:
+        framing.done = True
+        return None
 
 
 @pytest.mark.parametrize("stream", [CHAT, COUNTED, COMPLETION, MESSAGES, RESPONSES, THOUGHT])
