@@ -49,6 +49,21 @@ def test_every_stop_is_in_sight_and_marked(box: Box, open_tab: OpenTab, width: i
         assert [stop for stop in found if stop[1]] == [], path
 
 
+def test_planted_faults_are_noticed(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url).open("/journal/hal0")
+    tab.page.evaluate(
+        """() => { const sheet = new CSSStyleSheet(); sheet.replaceSync(`#bare:focus-visible { outline: none; }
+            #beneath, #cover { position: fixed; left: 0; bottom: 0; width: 5rem; height: 3rem; }
+            #cover { z-index: 9; }`);
+        document.adoptedStyleSheets = [sheet];
+        for (const [tag, id] of [['button', 'bare'], ['button', 'beneath'], ['div', 'cover']]) {
+            const one = Object.assign(document.createElement(tag), { id, textContent: id });
+            document.querySelector('main').append(one);
+        } }"""
+    )
+    assert [wrong.partition(" ")[0] for _, wrong in stops(tab.page) if wrong] == ["without", "under"]
+
+
 def reach(page: Page, selector: str) -> None:
     """Press Tab until it has the focus."""
     wanted = page.locator(selector)
