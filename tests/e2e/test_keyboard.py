@@ -56,7 +56,7 @@ def test_planted_faults_are_noticed(box: Box, open_tab: OpenTab) -> None:
             #beneath, #cover { position: fixed; left: 0; bottom: 0; width: 5rem; height: 3rem; }
             #cover { z-index: 9; }`);
         document.adoptedStyleSheets = [sheet];
-        for (const [tag, id] of [['button', 'bare'], ['button', 'beneath'], ['div', 'cover']]) {
+        for (const [tag, id] of [['button', 'bare'], ['button', 'beneath'], ['p', 'cover']]) {
             const one = Object.assign(document.createElement(tag), { id, textContent: id });
             document.querySelector('main').append(one);
         } }"""
