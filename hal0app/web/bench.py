@@ -24,9 +24,10 @@ class Bench:
 
 
 def benches(views: Sequence[SlotView], snapshot: Snapshot) -> tuple[Bench, ...]:
-    """Those that take a message, the most likely to answer soon first: a browser chooses the first."""
+    """Those that take a message, what answers soonest first, then the usual one: a browser chooses the first."""
     chats = [view for view in views if view.config is not None and view.config.type is SlotType.LLM]
     took = {view.slot.name: view.last_load_ms for view in chats}
     shown = [card for card in cards(chats, snapshot) if card.word not in UNFIT]
-    shown.sort(key=lambda card: SOONEST.index(card.tone))
+    usual = {view.slot.name for view in chats if view.config is not None and view.config.default}
+    shown.sort(key=lambda card: (SOONEST.index(card.tone), card.name not in usual))
     return tuple(Bench(card, duration(ms) if (ms := took[card.name]) is not None else "") for card in shown)

@@ -22,6 +22,7 @@ NO_STORE = {"Cache-Control": "no-store", "Vary": "HX-Request, Accept-Encoding"}
 PACKING = 5  # a millisecond for the largest page
 WITHOUT_SCRIPT_WAIT_S = 1.0  # long enough for a refusal, and for the page to show what was begun
 YOU = "you"
+BELONGS = {"downloads": "models", "backends": "models"}  # the first part of an address -> the page it is pressed on
 THEME_COOKIE = "hal0-theme"
 THEMES = ("light", "dark")
 
@@ -108,4 +109,6 @@ def refused(error: Hal0Error) -> Response:
     if by_script():
         return message(error.message, failed=True, status=error.status)
     first = request.path.strip("/").partition("/")[0]
-    return asking("problem.html", first if first in VIEWS else "slots", error.status, error.message)
+    current = first if first in VIEWS else BELONGS.get(first, "slots")
+    heading = "There is no such page" if (request.method, error.status) == ("GET", 404) else "That was not done"
+    return asking("problem.html", current, error.status, error.message, heading=heading)

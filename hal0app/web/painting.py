@@ -65,7 +65,7 @@ class Painter:
             lstrip_blocks=True,
             keep_trailing_newline=False,
         )
-        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS)
+        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS, now=now_ms)
         self._templates.filters.update(iso=iso, clock=clock, counted=counted, tokens=tokens, gib=gib, listed=listed)
 
     def render(self, template: str, **facts: object) -> Markup:
@@ -91,6 +91,11 @@ def build(urls: Mapping[str, str]) -> str:
     for file in sorted(TEMPLATES.rglob("*.html")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def now_ms() -> int:
+    """The server's clock when a page was made, by which the browser reads its own; Unix milliseconds."""
+    return round(datetime.now(UTC).timestamp() * 1000)
 
 
 def iso(seconds: float) -> str:

@@ -48,11 +48,16 @@ def text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def written(inputs: Iterable[Input], form: Mapping[str, str]) -> dict[str, str]:
+    """What stands in a form that was sent, by key; a box that is not ticked is not sent."""
+    return {one.key: form.get(one.key, "") for one in inputs if one.kind != "told" and not one.fixed}
+
+
 def changed(inputs: Iterable[Input], known: Mapping[str, Any], form: Mapping[str, str]) -> dict[str, Any]:
     """What a form makes of the values that are `known`, by key: only what differs and may be changed here."""
-    open_ = [one for one in inputs if one.kind != "told" and not one.fixed]
-    written = {one.key: read(one, form.get(one.key, "").strip()) for one in open_}
-    return {key: value for key, value in written.items() if value != known[key]}
+    fields = {one.key: one for one in inputs}
+    found = {key: read(fields[key], text.strip()) for key, text in written(fields.values(), form).items()}
+    return {key: value for key, value in found.items() if value != known[key]}
 
 
 def read(field: Input, written: str) -> Any:

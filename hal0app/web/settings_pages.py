@@ -64,16 +64,17 @@ def save_theme() -> AnyResponse:
 @bp.post("/settings/lemond")
 def save_lemond() -> AnyResponse:
     """Change lemond's own settings, and say what it made of them."""
-    config, written = site().hal0.lemond_config, request.form.to_dict()
-    changes = lemond_form.changed(config.shown(), request.form)
+    config = site().hal0.lemond_config
+    reading = config.shown()
+    changes = lemond_form.changed(reading, request.form)
     if not changes:
         return redirect("/settings", 303)
     try:
         kept = config.change(changes, YOU)
     except Hal0Error as problem:
-        return _page(
-            problem.message, f"{lemond_form.PREFIX}{problem.param}" if problem.param else "", written, REFUSED_FORM
-        )
+        wrong = f"{lemond_form.PREFIX}{problem.param}" if problem.param else ""
+        written = setting_input.written(lemond_form.inputs(reading, {}), request.form)
+        return _page(problem.message, wrong, written, REFUSED_FORM)
     if kept:
         return _page(f"Saved, but: {lemond_form.told(kept)}")
     return redirect("/settings?said=lemond", 303)
@@ -86,12 +87,13 @@ def save_settings(section: str) -> AnyResponse:
     before = desk.all()
     part = next((one for one in settings_form.parts(before) if one.name == section), None)
     changes = settings_form.changed(part, before, request.form) if part else {}
-    if not changes:
+    if part is None or not changes:
         return redirect("/settings", 303)
     try:
         after = {one.key: one for one in desk.change(changes, YOU)}
     except Hal0Error as problem:
-        return _page(problem.message, problem.param or "", request.form.to_dict(), REFUSED_FORM)
+        written = setting_input.written(part.inputs, request.form)
+        return _page(problem.message, problem.param or "", written, REFUSED_FORM)
     kept = [after[f"{section}.{name}"] for name, value in changes[section].items() if value is not None]
     overruled = [one for one in kept if one.value != changes[section][one.key.partition(".")[2]]]
     if overruled:

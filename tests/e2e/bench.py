@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import threading
 import time
@@ -20,6 +21,7 @@ from tests.support import processes
 
 ROUNDS = 7
 SETTLE_S, LISTEN_S = 3.0, 15.0
+SLOW = {"latency": 40, "downloadThroughput": 5_000_000 / 8, "uploadThroughput": 5_000_000 / 8}  # ms, bytes a second
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 FIRST_BYTE = "performance.getEntriesByType('navigation')[0].responseStart"
 # Milliseconds from a click to its message.
@@ -45,22 +47,40 @@ def say(name: str, values: list[float], unit: str = "ms") -> None:
     )
 
 
-def rounds(browser: Browser, box: Box, path: str, measure: Callable[[Page], float]) -> list[float]:
+def phone(tab: Tab) -> Tab:
+    """Slowed down to a phone on a slow network."""
+    session = tab.context.new_cdp_session(tab.page)
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", {"offline": False, **SLOW})
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    return tab
+
+
+Prepare = Callable[[Tab], Tab]
+
+
+def as_it_is(tab: Tab) -> Tab:
+    return tab
+
+
+def rounds(
+    browser: Browser, box: Box, path: str, measure: Callable[[Page], float], prepare: Prepare = as_it_is
+) -> list[float]:
     """A measure on so many new pages."""
     values = []
     for _ in range(ROUNDS):
-        tab = fresh(browser, box)
+        tab = prepare(fresh(browser, box))
         tab.open(path)
         values.append(measure(tab.page))
         tab.context.close()
     return values
 
 
-def until_live(browser: Browser, box: Box) -> list[float]:
+def until_live(browser: Browser, box: Box, prepare: Prepare = as_it_is) -> list[float]:
     """From the load event to a live stream."""
     values = []
     for _ in range(ROUNDS):
-        tab = fresh(browser, box)
+        tab = prepare(fresh(browser, box))
         tab.page.goto(f"{box.url}/", wait_until="load")
         began = time.monotonic()
         tab.link("live")
@@ -80,6 +100,21 @@ def until_shown(browser: Browser, box: Box) -> list[float]:
         box.evict("tiny-a")
         tab.card("primary", "Evicted")
         values.append(1000 * (time.monotonic() - began))
+    tab.context.close()
+    return values
+
+
+def until_stale(browser: Browser, box: Box) -> list[float]:
+    """From a worker that freezes to the page that says so."""
+    tab, values = fresh(browser, box), []
+    tab.open("/slots")
+    for _ in range(3):
+        os.kill(worker(box.app), signal.SIGSTOP)
+        began = time.monotonic()
+        tab.link("stale")
+        values.append(1000 * (time.monotonic() - began))
+        os.kill(worker(box.app), signal.SIGCONT)
+        tab.link("live")
     tab.context.close()
     return values
 
@@ -148,8 +183,12 @@ def main() -> None:
             say(f"first byte {path}", rounds(browser, box, path, lambda page: float(page.evaluate(FIRST_BYTE))))
         say("first contentful paint /", rounds(browser, box, "/", lambda page: float(page.evaluate(FIRST_PAINT))))
         say("load to live /", until_live(browser, box))
+        paint = rounds(browser, box, "/", lambda page: float(page.evaluate(FIRST_PAINT)), phone)
+        say("first contentful paint /, slow phone", paint)
+        say("load to live /, slow phone", until_live(browser, box, phone))
         say("click to message", rounds(browser, box, "/slots", lambda page: float(page.evaluate(UNTIL_TOAST))))
         say("eviction in Lemonade to page", until_shown(browser, box))
+        say("frozen to stale", until_stale(browser, box))
         say("stop with three streams open", until_stopped(box))
 
 

@@ -46,6 +46,9 @@ class Box(NamedTuple):
     def at_rest(self) -> None:
         """Nothing loaded, nothing wrong."""
         self.engine.release()
+        if self.app.slot("bad")["state"] == "error":
+            self.app.post("/api/slots/bad/clear").raise_for_status()
+            self.app.slot_is("bad", "offline")
         for name in ("primary", "second", "embed"):
             if self.app.slot(name)["state"] != "offline":
                 self.app.post(f"/api/slots/{name}/unload?wait=true&force=true").raise_for_status()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, ConsoleMessage, Page, expect, sync_playwright
 
 from hal0app.web.vendor import Package, fetch
 from tests.support import cache
@@ -27,6 +27,8 @@ AXE = Package(
     "4.14.1",
     "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
 )
+# What a theme or a width by itself can break; the elements are the same in all of them.
+AXE_LOOKS = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DEADLINE_MS = 30_000
 
@@ -37,12 +39,19 @@ expect.set_options(timeout=DEADLINE_MS)
 def chromium() -> Iterator[Browser]:
     """A headless browser. AssertionError with what to do when it is not installed."""
     assert CHROMIUM.exists(), f"{CHROMIUM} is missing: run tests/e2e/install-chromium.sh (make browser does)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, headless=True)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, launched(playwright.chromium) as browser:
+        yield browser
+
+
+@contextmanager
+def launched(kind: BrowserType, keeps_pages: bool = False) -> Iterator[Browser]:
+    """A browser of a playwright that runs; `keeps_pages`: whole ones for the back button, as browsers do."""
+    without = ["--disable-back-forward-cache"] if keeps_pages else []
+    browser = kind.launch(executable_path=CHROMIUM, args=ARGUMENTS, headless=True, ignore_default_args=without)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @dataclass
@@ -103,12 +112,13 @@ class Tab:
         found: list[str] = self.page.evaluate("window.__violations")
         return found
 
-    def axe(self) -> list[str]:
+    def axe(self, looks_only: bool = False) -> list[str]:
         """What axe-core objects to, one line per rule."""
+        only = {"type": "rule", "values": AXE_LOOKS} if looks_only else {"type": "tag", "values": AXE_TAGS}
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(axe_source())
         found: dict[str, Any] = self.page.evaluate(
-            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", AXE_TAGS
+            "only => axe.run(document, {runOnly: only, resultTypes: ['violations']})", only
         )
         return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in found["violations"]]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import requests
@@ -68,15 +70,21 @@ def test_a_further_page_costs_little_and_is_small(path: str, box: Box, open_tab:
     assert tab.page.evaluate("document.querySelectorAll('*').length") <= ELEMENTS
 
 
-@pytest.mark.parametrize("view", LISTEN)
-def test_an_open_page_hears_little(view: str, box: Box) -> None:
+def test_an_open_page_hears_little(box: Box) -> None:
+    with ThreadPoolExecutor(len(LISTEN)) as listeners:
+        assert [one for one in listeners.map(partial(heard, box), LISTEN) if one] == []
+
+
+def heard(box: Box, view: str) -> str:
+    """What is past the bound of a view, in words."""
     with requests.get(f"{box.url}/events?view={view}", stream=True, timeout=30) as stream:
         pieces = stream.iter_content(None)
         next(pieces)
-        began, heard = time.monotonic(), 0
+        began, size = time.monotonic(), 0
         for piece in pieces:
             passed = time.monotonic() - began
-            heard += len(piece) if passed > 1.0 else 0  # the rest of the first picture
+            size += len(piece) if passed > 1.0 else 0  # the rest of the first picture
             if passed > SECONDS:
                 break
-        assert heard / (passed - 1.0) <= LISTEN[view], heard
+        rate = size / (passed - 1.0)
+        return "" if rate <= LISTEN[view] else f"{view}: {rate:.0f} bytes a second"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Request, Route, expect
 
 from tests.e2e.box import Box
 from tests.e2e.browser import Tab
@@ -105,7 +105,7 @@ def test_what_a_model_says_stays_text(tab: Tab) -> None:
 def test_a_stream_that_breaks_off_is_not_passed_off_as_an_answer(tab: Tab) -> None:
     answered(tab, [piece("half")])
     say(tab)
-    expect(tab.page.locator(".bubble .problem")).to_contain_text("The model stopped answering after 1 tokens")
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("The model stopped answering after 1 token:")
     expect(tab.page.locator(".bubble.assistant .text")).to_have_text("half")
 
 
@@ -165,6 +165,48 @@ def test_beside_the_message_is_told_what_sending_does(tab: Tab, box: Box) -> Non
     finally:
         box.engine.start()
     expect(tab.page.locator("#chat-send")).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_a_hal0_that_cannot_be_reached_is_said_in_words_and_asked_again(tab: Tab) -> None:
+    tab.page.route("**/v1/chat/completions", lambda route: route.abort())
+    say(tab)
+    problem = tab.page.locator(".bubble .problem")
+    expect(problem).to_contain_text("hal0 did not answer.")
+    tab.page.unroute("**/v1/chat/completions")
+    answered(tab, [piece("half")])
+    problem.get_by_text("Retry").click()
+    expect(tab.page.locator(".bubble .problem").last).to_contain_text("The model stopped answering after 1 token:")
+    expect(tab.page.locator(".bubble button")).to_have_count(1)  # only the newest can be asked for again
+    tab.page.unroute("**/v1/chat/completions")
+    asked = sent(tab)
+    tab.page.locator(".bubble button").click()
+    expect(tab.page.locator(".answer-facts").last).to_contain_text("ended: ")
+    assert [one["role"] for one in asked[0]] == ["user"]  # not with the half answer
+    expect(tab.page.locator("#prompt")).to_be_focused()  # the button that had the focus has gone
+
+
+def sent(tab: Tab) -> list[list[dict[str, str]]]:
+    """The messages of every request from now on."""
+    found: list[list[dict[str, str]]] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/v1/chat/completions"):
+            found.append(request.post_data_json["messages"])
+
+    tab.page.on("request", note)
+    return found
+
+
+def test_a_new_chat_knows_nothing_of_the_answer_that_it_broke_off(tab: Tab, box: Box) -> None:
+    assert box.app.chat("primary").ok
+    say(tab, tokens=100_000)
+    expect(tab.page.locator(".bubble.assistant[data-state=answering]")).to_be_visible()
+    tab.page.click("#chat-new")
+    expect(tab.page.locator("#chat-stop")).to_be_hidden()
+    asked = sent(tab)
+    say(tab, "anew")
+    expect(tab.page.locator(".answer-facts")).to_contain_text("ended: ")
+    assert asked == [[{"role": "user", "content": "anew"}]]
 
 
 def test_a_full_context_is_told_apart_from_a_short_answer(tab: Tab, box: Box) -> None:

@@ -19,12 +19,18 @@ def test_a_lemonade_that_is_down_is_started_or_one_is_told_how(box: Box, open_ta
         banner = tab.page.locator("#lemonade")
         expect(banner.get_by_role("link", name="Show its log")).to_have_attribute("href", "/journal/lemonade")
         box.systemctl.refuse("Access denied")
+        plain = open_tab(url, allowed=("409",), java_script_enabled=False)
+        plain.page.goto(f"{url}/slots")
+        plain.page.click("#start-lemonade")
+        expect(plain.page.get_by_role("alert").first).to_contain_text("Type: sudo systemctl restart lemond.service")
         tab.page.click("#start-lemonade")
         expect(tab.page.locator("#alerts")).to_contain_text("Type: sudo systemctl restart lemond.service")
         box.systemctl.refuse("")
         tab.page.click("#start-lemonade")
         expect(tab.page.locator("#toasts")).to_contain_text("Lemonade is being started.")
         expect(banner).to_contain_text("Lemonade is starting, as you asked at")
-        assert box.systemctl.restarts == ["restart lemond.service"] * 2
-        assert [one["level"] for one in box.app.journal(kind="system.lemond_start")] == ["error", "info"]
+        assert box.systemctl.restarts == ["restart lemond.service"] * 3
+        assert [one["level"] for one in box.app.journal(kind="system.lemond_start")] == ["error", "error", "info"]
         assert not tab.reloaded
+        plain.page.goto(f"{url}/slots")
+        expect(plain.page.locator("#lemonade")).to_contain_text("Lemonade is starting, as you asked at")

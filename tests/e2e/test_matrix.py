@@ -12,15 +12,22 @@ from tests.e2e.browser import Tab
 from tests.e2e.states import PAGES, STATES
 from tests.e2e.words import WORDS, says
 
-LOOKS = (("light", 1280), ("dark", 320))
+# Colours, width, and whether every rule is held to it or those that the look alone can break.
+LOOKS = (("light", 1280, False), ("dark", 1280, True), ("dark", 320, False), ("light", 320, True))
+EVERYWHERE = {"normal", "empty", "loading", "failed", "busy", "down", "evicted", "drift", "paused"}
+ASKING = (
+    "/slots/new", "/slots/second/edit", "/slots/second/swap?model=tiny-b", "/slots/second/delete", "/slots/bad/details",
+    "/slots/nobody/edit", "/models/delete?model=tiny-a", "/settings/restart", "/login",
+)  # fmt: skip
 SIDEWAYS = "document.documentElement.scrollWidth"
 
 
 def concerned(name: str) -> list[str]:
-    """The pages that look different in a state, or have words for it. What others show is what they show normally."""
+    """The pages to look at in a state: all, or those that look different in it or have words for it."""
     words = WORDS.get(name, {})
     own = STATES[name].pages
-    return [path for path in dict.fromkeys((*PAGES, *own)) if path in own or path in words or "*" in words]
+    every = name in EVERYWHERE or "*" in words
+    return [path for path in dict.fromkeys((*PAGES, *own)) if every or path in own or path in words]
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -33,12 +40,24 @@ def test_every_page_is_right_in_every_state(name: str, box: Box, open_tab: Calla
             tab.page.set_viewport_size({"width": 1280, "height": 800})
             tab.open(path)
             says(tab.page, path, name)
-            for scheme, width in LOOKS:
+            for scheme, width, looks_only in LOOKS:
                 tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 tab.page.set_viewport_size({"width": width, "height": 800})
-                assert tab.axe() == [], (path, scheme, width)
+                assert tab.axe(looks_only) == [], (path, scheme, width)
                 assert tab.page.evaluate(SIDEWAYS) == width, (path, width)
             assert tab.violations == []
+
+
+def test_every_page_that_asks_something_is_right_too(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url, allowed=("404",))
+    for path in ASKING:
+        tab.open(path)
+        for scheme, width, looks_only in LOOKS:
+            tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            tab.page.set_viewport_size({"width": width, "height": 800})
+            assert tab.axe(looks_only) == [], (path, scheme, width)
+            assert tab.page.evaluate(SIDEWAYS) == width, (path, width)
+        assert tab.violations == []
 
 
 def test_the_catalogue_of_words_is_of_states_and_pages_that_there_are() -> None:

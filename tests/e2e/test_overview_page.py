@@ -40,6 +40,20 @@ def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_ta
     expect(tab.page.locator("#lemonade")).not_to_contain_text("not answering")
 
 
+def test_no_mark_stays_green_on_a_page_that_is_out_of_touch(box: Box, open_tab: Callable[..., Tab]) -> None:
+    assert box.app.chat("primary").ok
+    tab = open_tab(box.url, allowed=("net::ERR_", "Failed to fetch"))
+    for path in ("/", "/slots", "/chat"):
+        tab.open(path)
+        mark = tab.page.locator("[data-tone=good] .fill").first
+        expect(mark).not_to_have_css("fill", "none")
+        tab.page.route("**/events*", lambda route: route.abort())
+        tab.page.evaluate("htmx.find('#live')._htmx.sse.reader.cancel()")
+        tab.link("reconnecting")
+        expect(mark).to_have_css("fill", "none")
+        tab.page.unroute("**/events*")
+
+
 def test_it_reads_without_a_script_and_the_api_tells_the_machine(box: Box, open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(box.url, java_script_enabled=False)
     tab.page.goto(f"{box.url}/")

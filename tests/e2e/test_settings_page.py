@@ -112,10 +112,12 @@ def test_lemonades_own_settings_are_saved_in_it_and_read_back(box: Box, open_tab
 def test_what_lemonade_refuses_is_told_at_its_field(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url, allowed=("422",)).open("/settings")
     tab.page.fill("#lemond-max_loaded_models", "0")
+    tab.page.check("#lemond-offline")
     tab.page.click("section:has(#lemond-max_loaded_models) button")
     expect(tab.page.get_by_role("alert").first).to_contain_text("must be -1 (unlimited) or a positive integer")
     expect(tab.page.locator("#lemond-max_loaded_models")).to_be_focused()
     expect(tab.page.locator("#lemond-max_loaded_models")).to_have_value("0")
+    expect(tab.page.locator("#lemond-offline")).to_be_checked()
 
 
 def test_while_lemonade_is_away_its_settings_are_as_last_read_and_not_saved(box: Box, open_tab: OpenTab) -> None:

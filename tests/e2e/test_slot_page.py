@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -13,29 +12,13 @@ from playwright.sync_api import Route, expect
 
 from tests.e2e.box import Box
 from tests.e2e.browser import Tab
+from tests.e2e.places import all_places
 from tests.support import processes
 from tests.support.waiting import eventually
 
 EVICTED = "model evicted from lemond (auto-reloads on next request)"
 MAKING_ROOM = "evicted to make room for tiny-b (auto-reloads on next request)"
-PLACES = 64
 OpenTab = Callable[..., Tab]
-
-
-@contextlib.contextmanager
-def all_places(box: Box) -> Iterator[None]:
-    """Hold every place on the stream, once the pages of earlier tests have given theirs back."""
-    with contextlib.ExitStack() as held:
-
-        def taken() -> bool:
-            answer = requests.get(f"{box.url}/events?view=slots", stream=True, timeout=60)
-            held.callback(answer.close)
-            streams.append("event-stream" in answer.headers["Content-Type"])
-            return sum(streams) == PLACES
-
-        streams: list[bool] = []
-        eventually(taken, f"{PLACES} streams are open")
-        yield
 
 
 @pytest.fixture
@@ -166,7 +149,12 @@ def test_live_updates_can_be_paused_by_a_reader(tab: Tab, box: Box) -> None:
     tab.link("paused")
     assert box.app.chat("primary").ok
     box.app.slot_is("primary", "ready")
-    tab.page.wait_for_timeout(6000)  # longer than the page waits before it asks again
+    with all_places(box):  # its own is free
+        pass
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.page.evaluate("document.body.dispatchEvent(new Event('wake'))")  # asks, as time does
+    assert asked == []
     expect(tab.page.locator("#slot-primary .word")).not_to_have_text("Ready")
     tab.link("paused")
     tab.page.click("#pause")

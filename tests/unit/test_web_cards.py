@@ -297,11 +297,12 @@ def test_every_type_of_slot_has_a_word() -> None:
 
 def test_the_first_slot_of_the_test_bench_is_the_one_that_answers_soonest() -> None:
     def one(name: str, state: State, reason: Reason = Reason.NONE) -> SlotView:
-        config = SlotConfig(name=name, type=SlotType.LLM, model="tiny")
+        config = SlotConfig(name=name, type=SlotType.LLM, model="tiny", default=name == "usual")
         return SlotView(config, Record(name, state, reason), state)
 
     views = [
         one("bad", State.ERROR, Reason.LOAD_FAILED), one("cold", State.OFFLINE, Reason.EVICTED),
+        one("usual", State.OFFLINE, Reason.EVICTED),
         one("warm", State.READY), one("off", State.OFFLINE, Reason.DISABLED),
     ]  # fmt: skip
-    assert [bench.card.name for bench in benches(views, UP)] == ["warm", "cold", "bad"]
+    assert [bench.card.name for bench in benches(views, UP)] == ["warm", "usual", "cold", "bad"]

@@ -6,18 +6,20 @@
   const link = document.getElementById("link");
   const dialog = document.getElementById("dialog");
   let beatAt = performance.now();
-  let beatClock = new Date();
   let heard = true; // something came on the present connection
   let beats = 0; // on the present connection
   let silent = 0; // connections in a row that opened and brought nothing: a proxy keeps them back
   let connection = null;
   let paused = false;
   let restart = null; // when somebody asked hal0 for one
-  let ahead = 0; // this browser's clock against the server's, ms
+  let ahead = Date.now() - document.body.dataset.now; // this browser's clock against the server's, ms
+  const now = () => new Date(Date.now() - ahead);
+  let beatClock = now();
 
   // -- how fresh the page is
 
   const LOST = ["stale", "reconnecting", "restarting"];
+  const RENEWED = "hal0-renewed"; // the build for which this tab was reloaded
 
   function show(state) {
     if (paused && state !== "paused") return;
@@ -32,7 +34,7 @@
   function fresh(state) {
     restart = null;
     beatAt = performance.now();
-    beatClock = new Date();
+    beatClock = now();
     show(state);
   }
 
@@ -45,11 +47,16 @@
     heard = true;
     beats += 1;
     silent = 0;
-    fresh("live");
     const { boot, t } = JSON.parse(event.detail.data);
     ahead = Date.now() - t;
+    fresh("live");
     if (boot === document.body.dataset.boot) return;
-    if (busy()) document.getElementById("renewed").hidden = false; else location.reload();
+    // once: whatever keeps old pages on the way would be asked for ever
+    const again = sessionStorage.getItem(RENEWED) === boot;
+    document.getElementById("renewed").hidden = !busy() && !again;
+    if (busy() || again) return;
+    sessionStorage.setItem(RENEWED, boot);
+    location.reload();
   });
   live.addEventListener("restarting", () => {
     restart = performance.now();
@@ -67,7 +74,7 @@
   live.addEventListener("htmx:sse:before:connection", (event) => {
     connection = event.detail.connection;
     beats = 0;
-    if (paused) { connection.cancelled = true; return; }
+    if (away()) { connection.cancelled = true; return; }
     if (connection.attempt === 0) return;
     show("reconnecting");
     // The extension retries what was a stream and does not see that it has become a plain page, or nothing. A retry
@@ -88,8 +95,17 @@
       document.body.dispatchEvent(new Event("wake"));
     }
   });
-  document.addEventListener("htmx:before:request", (event) => { if (paused && event.target === live) event.preventDefault(); });
-  document.addEventListener("visibilitychange", () => { beatAt = performance.now(); });
+  // The extension lets go of a stream when the page is hidden, not of one that comes to a page that is hidden already,
+  // and six of them are all that a browser opens to one host.
+  const away = () => paused || document.hidden;
+  document.addEventListener("htmx:before:request", (event) => { if (away() && event.target === live) event.preventDefault(); });
+  live.addEventListener("htmx:sse:after:connection", (event) => {
+    if (document.hidden) queueMicrotask(() => event.detail.connection.reader?.cancel());
+  });
+  document.addEventListener("visibilitychange", () => {
+    beatAt = performance.now();
+    if (!document.hidden) document.body.dispatchEvent(new Event("wake"));
+  });
   setInterval(() => {
     const silence = performance.now() - beatAt;
     if (document.hidden || silence < STALE_MS) return;
@@ -106,7 +122,7 @@
   const two = (number) => String(number).padStart(2, "0");
 
   function clock(date) {
-    const today = new Date().toDateString() === date.toDateString();
+    const today = now().toDateString() === date.toDateString();
     const hours = `${two(date.getHours())}:${two(date.getMinutes())}`;
     if (today) return `${hours}:${two(date.getSeconds())}`;
     return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
@@ -116,7 +132,7 @@
   setInterval(() => {
     if (document.hidden || paused) return;
     for (const time of document.querySelectorAll("time[data-count]")) {
-      const passed = Math.round((Date.now() - ahead - new Date(time.dateTime)) / 1000);
+      const passed = Math.round((now() - new Date(time.dateTime)) / 1000);
       const whole = Math.max(time.dataset.count === "up" ? passed : -passed, 0);
       const text = `${Math.floor(whole / 60)}:${two(whole % 60)}`;
       if (time.textContent !== text) time.textContent = text;

@@ -4,7 +4,7 @@
   const WRITE_MS = 60, LOOK_MS = 250;
   const form = document.getElementById("chat-form"), send = document.getElementById("chat-send");
   const stop = document.getElementById("chat-stop"), prompt = document.getElementById("prompt");
-  const transcript = document.getElementById("transcript"), told = document.getElementById("chat-said");
+  const fresh = document.getElementById("chat-new"), transcript = document.getElementById("transcript"), told = document.getElementById("chat-said");
   const value = (id) => document.getElementById(id).value;
   let messages = [], lastModel = null, running = null;
 
@@ -25,6 +25,9 @@
   }
 
   const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const counted = (number) => `${number} ${number === 1 ? "token" : "tokens"}`;
+  // what a browser calls a lost connection differs, and tells nobody anything
+  const why = (problem, begun) => problem instanceof TypeError ? (begun ? "the connection broke" : "hal0 did not answer.") : problem.message;
   const seconds = (from) => (performance.now() - from) / 1000;
   const clock = (from) => `${Math.floor(seconds(from) / 60)}:${String(Math.floor(seconds(from) % 60)).padStart(2, "0")}`;
 
@@ -125,7 +128,7 @@
       const model = this.model || "not told", since = this.first === null ? 0 : seconds(this.first);
       const speed = since > 0 && this.tokens > 1 ? `${((this.tokens - 1) / since).toFixed(1)} tokens/s` : "speed not known";
       const wait = this.first === null ? "no first token" : `first token after ${((this.first - this.sent) / 1000).toFixed(2)} s`;
-      return [`slot ${this.slot}`, `model ${model}`, wait, `${this.tokens} tokens`, speed, this.reason && `ended: ${this.reason}`];
+      return [`slot ${this.slot}`, `model ${model}`, wait, counted(this.tokens), speed, this.reason && `ended: ${this.reason}`];
     }
 
     end(problem, again) {
@@ -139,8 +142,8 @@
         if (again) { const retry = make("button", "", "Retry"); retry.type = "button"; retry.addEventListener("click", again); line.append(" ", retry); }
         this.box.append(line);
       }
-      if (this.model && lastModel && this.model !== lastModel) this.box.append(make("p", "hint", `From here on ${this.model} answered, before it was ${lastModel}.`));
-      if (this.model) lastModel = this.model;
+      if (this.model && lastModel && this.box.isConnected && this.model !== lastModel) this.box.append(make("p", "hint", `From here on ${this.model} answered, before it was ${lastModel}.`));
+      if (this.model && this.box.isConnected) lastModel = this.model;
       this.box.append(make("p", "answer-facts", facts.filter(Boolean).join(" · ")));
       this.box.scrollIntoView({ block: "nearest" });
     }
@@ -154,10 +157,16 @@
   }
 
   async function ask(text) {
-    const slot = value("chat-slot");
+    const slot = value("chat-slot"), thread = messages;
+    for (const old of transcript.querySelectorAll(".problem button")) old.remove(); // only the newest is tried again
     if (text) { messages.push({ role: "user", content: text }); bubble("user", text); }
     const answer = running = new Answer(slot);
-    const again = () => { if (!running) ask(""); };
+    const again = () => {
+      if (running) return;
+      if (thread.at(-1).role === "assistant") thread.pop();
+      ask("");
+      stop.focus();
+    };
     send.setAttribute("aria-disabled", "true");
     stop.hidden = false;
     try {
@@ -165,20 +174,21 @@
         method: "POST", headers: { "Content-Type": "application/json", "X-hal0-Agent": "dashboard" }, body: JSON.stringify(body(slot)), signal: answer.abort.signal,
       });
       answer.model = decodeURIComponent(response.headers.get("X-Hal0-Model") ?? "");
-      if (!response.ok) throw new Error((await response.json()).error?.message ?? `hal0 answered ${response.status}`);
+      if (!response.ok) throw new Error((await response.json().catch(() => ({}))).error?.message ?? `hal0 answered ${response.status}.`);
       await answer.read(response);
       answer.end(answer.reason === "length" ? cut(answer) : "");
-      messages.push({ role: "assistant", content: answer.text });
-      told.textContent = `Answer finished, ${answer.tokens} tokens.`;
+      thread.push({ role: "assistant", content: answer.text });
+      told.textContent = `Answer finished, ${counted(answer.tokens)}.`;
     } catch (problem) {
       const stopped = answer.abort.signal.aborted;
-      const words = answer.pieces ? `The model stopped answering after ${answer.tokens} tokens: ${problem.message}.` : problem.message;
-      answer.end(stopped ? `Stopped by you after ${answer.tokens} tokens.` : words, stopped ? null : again);
-      if (answer.text) messages.push({ role: "assistant", content: answer.text });
+      const words = answer.pieces ? `The model stopped answering after ${counted(answer.tokens)}: ${why(problem, true)}.` : why(problem, false);
+      answer.end(stopped ? `Stopped by you after ${counted(answer.tokens)}.` : words, stopped ? null : again);
+      if (answer.text) thread.push({ role: "assistant", content: answer.text });
       told.textContent = stopped ? "Stopped." : "The answer failed.";
     } finally {
       running = null;
       send.removeAttribute("aria-disabled");
+      if (document.activeElement === stop) prompt.focus();
       stop.hidden = true;
       tell();
     }
@@ -198,7 +208,8 @@
   new MutationObserver(tell).observe(document.getElementById("chat-slots").parentElement, { subtree: true, childList: true, attributes: true });
   tell();
   stop.addEventListener("click", () => { running?.abort.abort(); prompt.focus(); });
-  document.getElementById("chat-new").addEventListener("click", () => {
+  fresh.hidden = false;
+  fresh.addEventListener("click", () => {
     running?.abort.abort();
     messages = [];
     lastModel = null;
