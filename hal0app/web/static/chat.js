@@ -131,14 +131,15 @@
       return [`slot ${this.slot}`, `model ${model}`, wait, counted(this.tokens), speed, this.reason && `ended: ${this.reason}`];
     }
 
-    end(problem, again) {
+    // What is said of it below: a `kind` "hint" is what was asked for, a "problem" is not.
+    end(said = "", kind = "problem", again = null) {
       this.ended = true;
       clearInterval(this.timer);
       const facts = this.facts();
       this.write();
       this.box.removeAttribute("aria-busy");
-      if (problem) {
-        const line = make("p", "problem", problem);
+      if (said) {
+        const line = make("p", kind, said);
         if (again) { const retry = make("button", "", "Retry"); retry.type = "button"; retry.addEventListener("click", again); line.append(" ", retry); }
         this.box.append(line);
       }
@@ -152,8 +153,8 @@
   // Why an answer ended before its end: the context is full where the count of its tokens says so.
   function cut(answer) {
     const ctx = Number(known(answer.slot)?.ctx), all = answer.usage?.total_tokens;
-    if (ctx && all >= ctx) return `Context is full (${grouped(ctx)} tokens). Start a new chat or raise the context of the slot.`;
-    return "The answer was cut at the longest answer that is set here.";
+    if (ctx && all >= ctx) return [`Context is full (${grouped(ctx)} tokens). Start a new chat or raise the context of the slot.`];
+    return ["The answer was cut at the longest answer that is set here.", "hint"];
   }
 
   async function ask(text) {
@@ -176,13 +177,14 @@
       answer.model = decodeURIComponent(response.headers.get("X-Hal0-Model") ?? "");
       if (!response.ok) throw new Error((await response.json().catch(() => ({}))).error?.message ?? `hal0 answered ${response.status}.`);
       await answer.read(response);
-      answer.end(answer.reason === "length" ? cut(answer) : "");
+      answer.end(...(answer.reason === "length" ? cut(answer) : []));
       thread.push({ role: "assistant", content: answer.text });
       told.textContent = `Answer finished, ${counted(answer.tokens)}.`;
     } catch (problem) {
       const stopped = answer.abort.signal.aborted;
       const words = answer.pieces ? `The model stopped answering after ${counted(answer.tokens)}: ${why(problem, true)}.` : why(problem, false);
-      answer.end(stopped ? `Stopped by you after ${counted(answer.tokens)}.` : words, stopped ? null : again);
+      if (stopped) answer.end(`Stopped by you after ${counted(answer.tokens)}.`, "hint");
+      else answer.end(words, "problem", again);
       if (answer.text) thread.push({ role: "assistant", content: answer.text });
       told.textContent = stopped ? "Stopped." : "The answer failed.";
     } finally {
