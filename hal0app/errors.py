@@ -100,7 +100,9 @@ CODES: dict[str, Code] = {
     "model.type_mismatch": Code(400, CallerError, "The endpoint cannot be served by this slot's or model's type."),
     "dispatch.no_route": Code(404, CallerError, "Neither a slot nor Lemonade knows this model."),
     "settings.invalid": Code(400, CallerError, "A setting breaks the schema; the message names the key."),
-    "settings.fixed": Code(409, CallerError, "A setting is given by the environment, so no file can change it."),
+    "settings.fixed": Code(
+        409, CallerError, "A setting that the environment or systemd's socket decides, so no file can."
+    ),
     "slot.not_found": Code(404, CallerError, "There is no slot of this name."),
     "slot.exists": Code(409, CallerError, "A slot of this name exists already."),
     "slot.invalid": Code(400, CallerError, "The definition of a slot breaks the schema; the message names the key."),

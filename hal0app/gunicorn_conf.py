@@ -26,6 +26,7 @@ LEAVE_S = 1.5  # what is under way when hal0 is to stop may take so long to end 
 # Collecting garbage stops every stream. What is there after the start stays, and is looked at no more; of what comes
 # later most goes by itself, so that looking seldom is enough.
 GARBAGE = (10_000, 10, 10)
+SOCKET_UNIT = "hal0.socket"
 SLOT_SOCKETS = "slot"  # what the slots' listening sockets are called in systemd's store
 SWITCH_S = 0.001  # how long a thread that works in Python keeps the event loop waiting at a time
 
@@ -53,7 +54,8 @@ def _address(host: str, port: int) -> str:
 _all = _settings()
 _slots = [port for port in _all.slot_ports.ports if port != _all.server.port]
 # Open still, from before a restart.
-_left = fd_store.left(SLOT_SOCKETS, os.environ)
+_left = fd_store.handed_over(SLOT_SOCKETS, os.environ)
+_held = next(iter(fd_store.handed_over(SOCKET_UNIT, os.environ)), None)
 _own = {port for _, port in _left}
 _busy = [port for port in _slots if port not in _own and not is_free(_all.slot_ports.host, port)]
 
@@ -107,7 +109,7 @@ def post_worker_init(worker: Any) -> None:
     """Start hal0's background services in the worker, and end them with it."""
     logging.basicConfig(level=log_level, format="%(levelname)s %(name)s: %(message)s")
     hal0 = worker.wsgi.extensions["hal0"]
-    hal0.desk.listens_by(_all)
+    hal0.desk.listens_by(_all, SOCKET_UNIT, _held)
     hal0.start()
     gevent.spawn(_drain_at_end, worker, hal0)
     gc.collect()

@@ -1,4 +1,4 @@
-"""systemd's store of file descriptors: listening sockets that a service leaves there stay open while it restarts."""
+"""Sockets that systemd hands over, and its store, where those that a service leaves stay open over a restart."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ FIRST_FD = 3  # sd_listen_fds(3)
 Address = tuple[str, int]
 
 
-def left(name: str, environment: Mapping[str, str]) -> set[Address]:
-    """The addresses of the sockets that this service left under `name` before it was restarted, and has again now."""
+def handed_over(name: str, environment: Mapping[str, str]) -> set[Address]:
+    """The addresses of the sockets of `name`: a socket unit, or what this service left some under before a restart."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return set()
     names = environment.get("LISTEN_FDNAMES", "").split(":")

@@ -61,10 +61,18 @@ class SettingsDesk:
     def __init__(self, folder: SettingsFolder, running: Settings, store: States, clock: Clock) -> None:
         self._folder, self._running, self._store, self._clock = folder, running, store, clock
         self._writing = threading.Lock()
+        self._held: dict[str, Any] = {}  # what the socket unit decides, whatever the files say
+        self._holder = ""
 
-    def listens_by(self, program: Settings) -> None:
-        """Where hal0 listens, as the program read it that started this process."""
-        server = structs.replace(self._running.server, host=program.server.host, port=program.server.port)
+    def listens_by(self, program: Settings, unit: str = "", held: tuple[str, int] | None = None) -> None:
+        """Where hal0 listens, as the program read it that started this process.
+
+        `held`: host and port of the socket of systemd's `unit`, where there is one; then no file says it.
+        """
+        host, port = held or (program.server.host, program.server.port)
+        if held:
+            self._holder, self._held = unit, {"server.host": host, "server.port": port}
+        server = structs.replace(self._running.server, host=host, port=port)
         self._running = structs.replace(self._running, server=server, slot_ports=program.slot_ports)
 
     def all(self) -> list[Setting]:
@@ -74,6 +82,8 @@ class SettingsDesk:
         return [self._setting(key, merged, layers) for key in keys()]
 
     def _setting(self, key: str, merged: Settings, layers: list[Layer]) -> Setting:
+        if key in self._held:
+            return Setting(key, self._held[key], _get(Settings(), key), self._holder, self._held[key], fixed=True)
         source = next((layer.name for layer in reversed(layers) if _has(layer.table, key)), DEFAULT)
         fixed = bool(layers and layers[-1].environment and _has(layers[-1].table, key))
         named = VARIABLES.get(key, source) if fixed else source
@@ -108,6 +118,9 @@ class SettingsDesk:
 
     def _refuse_fixed(self, changes: Mapping[str, Any], layers: list[Layer]) -> None:
         for key in _keys_of(changes):
+            if key in self._held:
+                message = f"'{key}' is what {self._holder} says; set hal0_bind or hal0_port with make install"
+                raise errors.error("settings.fixed", message, param=key)
             if layers and layers[-1].environment and _has(layers[-1].table, key):
                 message = f"'{key}' is set by {VARIABLES.get(key, 'the environment')}; change it there"
                 raise errors.error("settings.fixed", message, param=key)

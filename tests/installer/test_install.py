@@ -25,6 +25,10 @@ for line in answer:
     if line.strip():
         print(line.decode().rstrip())
 """
+SETTINGS = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:8080/api/settings", timeout=60).read().decode())
+"""
 EVICT = """
 import json, sys, urllib.request
 key = open("/etc/hal0/lemonade.key").read().strip()
@@ -81,6 +85,14 @@ def test_a_chat_streams_through_port_8080(lasting: Host) -> None:
     assert events[-1] == "data: [DONE]"
     assert len(events) > 10
     assert json.loads(events[1].removeprefix("data: "))["object"] == "chat.completion.chunk"
+
+
+def test_the_settings_say_that_the_socket_decides_where_hal0_listens(lasting: Host) -> None:
+    eventually(lambda: lasting.run("hal0 status", check=False).returncode == 0, "hal0 is up after the boot")
+    told = {one["key"]: one for one in json.loads(lasting.python(SETTINGS))}
+    for key, value in (("server.host", "0.0.0.0"), ("server.port", 8080)):
+        one = told[key]
+        assert (one["value"], one["source"], one["fixed"], one["pending"]) == (value, "hal0.socket", True, False)
 
 
 def test_a_second_run_changes_nothing_and_remembers_what_was_set(lasting: Host) -> None:

@@ -14,7 +14,7 @@ AFTER_A_RESTART = """
 import os, sys
 from hal0app.adapters import fd_store
 os.environ["LISTEN_PID"] = str(os.getpid())
-print(sorted(fd_store.left("slot", os.environ)))
+print(sorted(fd_store.handed_over("slot", os.environ)))
 """
 
 
@@ -49,8 +49,8 @@ def test_what_was_left_is_told_after_a_restart_and_a_units_own_socket_is_not_of_
 
 
 def test_sockets_of_another_process_are_none() -> None:
-    assert fd_store.left("slot", {"LISTEN_PID": "1", "LISTEN_FDNAMES": "slot"}) == set()
-    assert fd_store.left("slot", {}) == set()
+    assert fd_store.handed_over("slot", {"LISTEN_PID": "1", "LISTEN_FDNAMES": "slot"}) == set()
+    assert fd_store.handed_over("slot", {}) == set()
 
 
 def test_the_address_of_a_socket_that_ends_is_free_though_systemd_has_a_copy() -> None:

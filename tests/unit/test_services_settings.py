@@ -104,6 +104,15 @@ def test_what_the_environment_says_cannot_be_changed(tmp_path: Path) -> None:
     assert code(place, {"server": {"port": 1234}}) == ("settings.fixed", "server.port")
 
 
+def test_where_systemds_socket_listens_no_file_changes(place: Place) -> None:
+    place.put("conf.d/90-x.toml", "[server]\nport = 7000\n")
+    place.desk.listens_by(Settings(), "hal0.socket", ("0.0.0.0", 8080))
+    port = place.one("server.port")
+    assert (port.value, port.running, port.source, port.fixed, port.pending) == (8080, 8080, "hal0.socket", True, False)
+    assert place.one("server.host").value == "0.0.0.0"
+    assert code(place, {"server": {"port": 1234}}) == ("settings.fixed", "server.port")
+
+
 def test_a_later_file_wins_over_what_was_saved_and_is_named(place: Place) -> None:
     place.put("conf.d/90-x.toml", "[server]\nport = 7000\n")
     place.desk.change({"server": {"port": 9000}})
