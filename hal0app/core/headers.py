@@ -18,10 +18,13 @@ HOP_BY_HOP = frozenset(
 NOT_UPWARDS = HOP_BY_HOP | {"host", "origin", "referer", "cookie", "authorization", "content-length", "x-api-key"}
 NOT_DOWNWARDS = HOP_BY_HOP | {"server", "date", "set-cookie", "x-request-id"}  # the last is told by hal0
 
+_USUAL_CONNECTION = frozenset({"keep-alive", "Keep-Alive", "close"})  # these name no header
+
 
 def upwards(headers: Iterable[tuple[str, str]]) -> Headers:
     """The client's headers that go to the upstream; the length is set by whoever sends the body."""
-    return [pair for pair in headers if _goes_up(pair[0])]
+    pairs = list(headers)
+    return _unnamed(pairs, [pair for pair in pairs if _goes_up(pair[0])])
 
 
 def plain(headers: Headers) -> Headers:
@@ -31,7 +34,17 @@ def plain(headers: Headers) -> Headers:
 
 def downwards(headers: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers that go to the client."""
-    return [pair for pair in headers if _goes_down(pair[0])]
+    pairs = list(headers)
+    return _unnamed(pairs, [pair for pair in pairs if _goes_down(pair[0])])
+
+
+def _unnamed(headers: Headers, crossing: Headers) -> Headers:
+    """Those of `crossing` that a Connection header does not name as belonging to the connection."""
+    told = [value for name, value in headers if name.lower() == "connection"]
+    if all(value in _USUAL_CONNECTION for value in told):
+        return crossing
+    named = {name.strip().lower() for value in told for name in value.split(",")}
+    return [pair for pair in crossing if pair[0].lower() not in named]
 
 
 @lru_cache(maxsize=1024)
