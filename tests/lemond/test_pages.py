@@ -98,7 +98,7 @@ def test_an_answer_of_the_real_one_can_be_stopped_and_is_on_record(tab: Tab, pla
     tab.page.click("#chat-send")
     expect(tab.page.locator(".bubble.assistant[data-state=answering]")).to_be_visible()
     tab.page.click("#chat-stop")
-    expect(tab.page.locator(".bubble.assistant .problem")).to_contain_text("Stopped by you after")
+    expect(tab.page.locator(".bubble.assistant .hint")).to_contain_text("Stopped by you after")
     app.wait_for(lambda: app.slot("primary")["in_flight"] == 0, "the request has ended")
     newest = app.get("/api/requests").json()[0]
     assert (newest["slot"], newest["agent"], newest["outcome"]) == ("primary", "dashboard", "client_gone")
