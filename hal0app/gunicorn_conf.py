@@ -54,7 +54,7 @@ def _address(host: str, port: int) -> str:
 _all = _settings()
 _slots = [port for port in _all.slot_ports.ports if port != _all.server.port]
 # Open still, from before a restart.
-_left = fd_store.handed_over(SLOT_SOCKETS, os.environ)
+_left = set(fd_store.handed_over(SLOT_SOCKETS, os.environ))
 _held = next(iter(fd_store.handed_over(SOCKET_UNIT, os.environ)), None)
 _own = {port for _, port in _left}
 _busy = [port for port in _slots if port not in _own and not is_free(_all.slot_ports.host, port)]

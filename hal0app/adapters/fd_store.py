@@ -10,18 +10,19 @@ from hal0app.adapters import systemd_notify
 
 FIRST_FD = 3  # sd_listen_fds(3)
 Address = tuple[str, int]
+NOWHERE: Address = ("", 0)
 
 
-def handed_over(name: str, environment: Mapping[str, str]) -> set[Address]:
-    """The addresses of the sockets of `name`: a socket unit, or what this service left some under before a restart."""
+def handed_over(name: str, environment: Mapping[str, str]) -> list[Address]:
+    """Where the TCP sockets of `name` listen: a socket unit, or what this service left some under before a restart."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
-        return set()
-    names = environment.get("LISTEN_FDNAMES", "").split(":")
-    found = set()
-    for fd in (FIRST_FD + number for number, one in enumerate(names) if one == name):
-        with socket.socket(fileno=os.dup(fd)) as copy:
-            found.add(address(copy))
-    return found
+        return []
+    found = []
+    for number, one in enumerate(environment.get("LISTEN_FDNAMES", "").split(":")):
+        if one == name:
+            with socket.socket(fileno=os.dup(FIRST_FD + number)) as copy:
+                found.append(address(copy))
+    return [one for one in found if one != NOWHERE]
 
 
 def leave(name: str, sockets: Iterable[socket.socket], environment: Mapping[str, str]) -> None:
@@ -38,6 +39,8 @@ def end(one: socket.socket) -> None:
 
 
 def address(one: socket.socket) -> Address:
-    """Where a socket listens: host and port."""
+    """Where a socket listens: host and port. NOWHERE for one that is not TCP's, as a person may add to a unit."""
+    if one.family not in (socket.AF_INET, socket.AF_INET6):
+        return NOWHERE
     host, port, *_ = one.getsockname()
     return host, port

@@ -35,21 +35,8 @@ class Pump:
 
     __slots__ = (
         *("_answer", "_client", "_ended", "_form", "_framing", "_leaving", "_loop", "_moved", "_passes", "_pending"),
-        *(
-            "_place",
-            "_read",
-            "_recv",
-            "_repeats",
-            "_reply",
-            "_send_down",
-            "_sent",
-            "_silence_s",
-            "_tap",
-            "_then",
-            "_timer",
-        ),
-        *("_waiter", "_write"),
-        "intact",
+        *("_place", "_read", "_recv", "_repeats", "_reply", "_send_down", "_sent", "_silence_s", "_tap", "_then"),
+        *("_timer", "_waiter", "_write", "intact"),
     )
 
     def __init__(

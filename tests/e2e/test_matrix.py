@@ -30,6 +30,15 @@ def concerned(name: str) -> list[str]:
     return [path for path in dict.fromkeys((*PAGES, *own)) if every or path in own or path in words]
 
 
+def right_in_every_look(tab: Tab, path: str) -> None:
+    for scheme, width, looks_only in LOOKS:
+        tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        tab.page.set_viewport_size({"width": width, "height": 800})
+        assert tab.axe(looks_only) == [], (path, scheme, width)
+        assert tab.page.evaluate(SIDEWAYS) == width, (path, width)
+    assert tab.violations == []
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_every_page_is_right_in_every_state(name: str, box: Box, open_tab: Callable[..., Tab]) -> None:
     """Each is held to the words of the state, to axe, to its width and to the policy."""
@@ -40,24 +49,14 @@ def test_every_page_is_right_in_every_state(name: str, box: Box, open_tab: Calla
             tab.page.set_viewport_size({"width": 1280, "height": 800})
             tab.open(path)
             says(tab.page, path, name)
-            for scheme, width, looks_only in LOOKS:
-                tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                tab.page.set_viewport_size({"width": width, "height": 800})
-                assert tab.axe(looks_only) == [], (path, scheme, width)
-                assert tab.page.evaluate(SIDEWAYS) == width, (path, width)
-            assert tab.violations == []
+            right_in_every_look(tab, path)
 
 
 def test_every_page_that_asks_something_is_right_too(box: Box, open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(box.url, allowed=("404",))
     for path in ASKING:
         tab.open(path)
-        for scheme, width, looks_only in LOOKS:
-            tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            tab.page.set_viewport_size({"width": width, "height": 800})
-            assert tab.axe(looks_only) == [], (path, scheme, width)
-            assert tab.page.evaluate(SIDEWAYS) == width, (path, width)
-        assert tab.violations == []
+        right_in_every_look(tab, path)
 
 
 def test_the_catalogue_of_words_is_of_states_and_pages_that_there_are() -> None:

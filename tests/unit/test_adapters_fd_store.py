@@ -49,8 +49,14 @@ def test_what_was_left_is_told_after_a_restart_and_a_units_own_socket_is_not_of_
 
 
 def test_sockets_of_another_process_are_none() -> None:
-    assert fd_store.handed_over("slot", {"LISTEN_PID": "1", "LISTEN_FDNAMES": "slot"}) == set()
-    assert fd_store.handed_over("slot", {}) == set()
+    assert fd_store.handed_over("slot", {"LISTEN_PID": "1", "LISTEN_FDNAMES": "slot"}) == []
+    assert fd_store.handed_over("slot", {}) == []
+
+
+def test_a_socket_that_is_not_tcps_listens_nowhere(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "s"))
+        assert fd_store.address(one) == fd_store.NOWHERE
 
 
 def test_the_address_of_a_socket_that_ends_is_free_though_systemd_has_a_copy() -> None:
