@@ -18,6 +18,7 @@ TRAILER_BYTES = 65536
 
 LAST_CHUNK = b"0\r\n\r\n"
 LONGEST_WHOLE = 4096  # bytes of a chunk that WHOLE knows
+SEEN_BYTES = 4096  # of a longer piece it takes too long to find out whether it is the one of before
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _USUAL = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
@@ -38,12 +39,15 @@ def _whole() -> dict[int, bytes]:
 WHOLE = _whole()
 
 
-@lru_cache(maxsize=4)  # the framing asks, and right after it whoever watches the same piece pass
 def whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
     """The payload of the chunks at the beginning that are there to their last byte, and the place after them.
 
     Those that are written in another way than usual are left, and the last one, which is empty.
     """
+    return _seen(data) if len(data) <= SEEN_BYTES else _look_for_whole_chunks(data)
+
+
+def _look_for_whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
     spans: Spans = []
     at, usual = 0, _USUAL.match
     while (line := usual(data, at)) is not None:
@@ -54,6 +58,10 @@ def whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
         spans.append((start, end))
         at = end + 2
     return tuple(spans), at
+
+
+# The framing asks, and right after it whoever watches the same piece pass.
+_seen = lru_cache(maxsize=4)(_look_for_whole_chunks)
 
 
 class Framing:
