@@ -97,7 +97,7 @@ class Dispatch:
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, waits)
             except ModelGone as gone:
-                want, caller = self._lost(want, lease, gone, again=not replayed), replace(caller, replays=True)
+                want, caller = self._lost(want, lease, gone, again=not replayed), replace(caller, lost=lease)
                 continue
             except BaseException:
                 lease.release()
@@ -149,10 +149,10 @@ class Dispatch:
             wanted = self._routes.of_slot(slot) if isinstance(slot, SlotConfig) else want
         except BaseException:
             if again:
-                self._leases.unreserve(want.model)
+                self._leases.unreserve(lease)
             raise
         if wanted.model != want.model:
-            self._leases.unreserve(want.model)
+            self._leases.unreserve(lease)
         return wanted
 
     def _when_ready(
