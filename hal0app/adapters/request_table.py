@@ -61,7 +61,7 @@ GROUP BY key
 _rest = attrgetter(*COLUMNS[1:])
 USES = """
 SELECT model, sum(ts >= :since) AS lately, max(ts) AS last FROM request
-WHERE model IS NOT NULL AND status < 400 GROUP BY model
+WHERE ts <= :until AND model IS NOT NULL AND status < 400 GROUP BY model
 """
 Offload = Callable[[Callable[[], Any]], Any]
 
@@ -96,9 +96,9 @@ class RequestTable:
         found: dict[str, Summary] = self._offload(lambda: self._summaries(query, window))
         return found
 
-    def uses(self, since: float) -> dict[str, Use]:
-        """Every model that answered, with how many answers it gave from `since` (Unix seconds) on."""
-        found: dict[str, Use] = self._offload(lambda: self._uses(round(since * 1000)))
+    def uses(self, since: float, until: float) -> dict[str, Use]:
+        """Every model that answered up to `until` (Unix seconds), with how many answers it gave from `since` on."""
+        found: dict[str, Use] = self._offload(lambda: self._uses(round(since * 1000), round(until * 1000)))
         return found
 
     def last_ttft(self) -> dict[str, int]:
@@ -152,8 +152,8 @@ class RequestTable:
         values.pop("status")
         return [_record(row) for row in self._db().execute(query, values)]
 
-    def _uses(self, since: int) -> dict[str, Use]:
-        rows = self._db().execute(USES, {"since": since})
+    def _uses(self, since: int, until: int) -> dict[str, Use]:
+        rows = self._db().execute(USES, {"since": since, "until": until})
         return {model: Use(lately, last / 1000) for model, lately, last in rows}
 
     def _summaries(self, query: str, window: dict[str, int]) -> dict[str, Summary]:

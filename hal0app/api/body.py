@@ -115,10 +115,10 @@ def form(
 ) -> Upload:
     """The form whose body comes as `rest`, read as far as its field `model` and its first file.
 
-    `needed` is the name of a file that it must have. `hold` holds what was read; what is kept of the rest counts for
+    `needed` is what a file that it must have is called. `hold` holds what was read; what is kept of the rest counts for
     `kept`.
 
-    Raises `request.invalid_field` when it is no form, `request.missing_field` when it is a whole one without a file,
+    Raises `request.invalid_field` when it is no form, `request.missing_field` when it is a whole one without that file,
     `request.too_large` when the field is not within `limit` bytes,
     `system.overloaded` when all bodies together are too large.
     """
@@ -126,7 +126,7 @@ def form(
     if not boundary:
         raise errors.error("request.invalid_field", "send this as multipart/form-data, with its boundary")
     mark = boundary.encode("latin-1", "replace")
-    search, head = FieldSearch(mark, "model"), bytearray()
+    search, head = FieldSearch(mark, "model", needed), bytearray()
     ended = False
     while not (search.look(head) or ended):
         if len(head) > limit and search.span:

@@ -22,15 +22,21 @@ class Priority(StrEnum):
 class Caller(msgspec.Struct, frozen=True):
     """Who asks: `client` is whom to be fair to, `streams` whether he can be told that he waits.
 
-    `agent` is the name that he gives himself, `request` the id of his request.
+    `agent` is the name that he gives himself, `request` the id of his request. `lost` stands for the place that it was
+    given before, when its model was lost and it is sent again.
     """
 
     client: str = ""
     priority: Priority = Priority.INTERACTIVE
     streams: bool = False
-    replays: bool = False  # the request was given a place before, and its model was lost
+    lost: Hashable | None = None
     agent: str = ""
     request: str = ""
+
+    @property
+    def replays(self) -> bool:
+        """Whether the request is sent again."""
+        return self.lost is not None
 
 
 ANYONE = Caller()

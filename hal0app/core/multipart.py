@@ -12,10 +12,14 @@ _PADDING = re.compile(rb"[ \t]*")
 
 
 class FieldSearch:
-    """Looks for the first text field called `name`, and a file. Feed it the same growing buffer until it is done."""
+    """Looks for the first text field called `name`, and for a file called `file`, or any without that.
 
-    def __init__(self, boundary: bytes, name: str) -> None:
+    Feed it the same growing buffer until it is done. Of several files of one kind each may be called `file[]`.
+    """
+
+    def __init__(self, boundary: bytes, name: str, file: str = "") -> None:
         self._mark, self._name = b"\r\n--" + boundary, name.encode()
+        self._file = re.compile(rb"%s(?:\[[0-9]*\])?" % re.escape(file.encode()) if file else rb"(?s:.*)")
         self._at, self._value = 0, -1
         self.span: tuple[int, int] | None = None  # where its value is
         self.has_file = False
@@ -47,10 +51,11 @@ class FieldSearch:
                 return last or len(buffer) - line_end > HEADER_BYTES
             self._at = head_end + 4
             name, is_file = _part(bytes(buffer[line_end + 2 : head_end]))
-            self.has_file |= is_file
+            wanted = is_file and self._file.fullmatch(name) is not None
+            self.has_file |= wanted
             if self.span is None and name == self._name and not is_file:
                 self._value = self._at
-            if self.span is not None and is_file:
+            if self.span is not None and wanted:
                 return True
         return False
 

@@ -97,7 +97,7 @@ class Dispatch:
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, waits)
             except ModelGone as gone:
-                want, caller = self._lost(want, lease, gone, again=not replayed), replace(caller, replays=True)
+                want, caller = self._lost(want, lease, gone, client, again=not replayed), replace(caller, lost=lease)
                 continue
             except BaseException:
                 lease.release()
@@ -136,7 +136,7 @@ class Dispatch:
             lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s", first_s, self._heartbeat_s
         )
 
-    def _lost(self, want: Want, lease: Lease, gone: ModelGone, again: bool) -> Want:
+    def _lost(self, want: Want, lease: Lease, gone: ModelGone, client: Client, again: bool) -> Want:
         """What is wanted when the request is sent again, which is not on the loading that just failed."""
         if gone.proof is not None:
             self._leases.bury(lease.resident)
@@ -144,16 +144,30 @@ class Dispatch:
         try:
             if gone.proof is not None:
                 self._crashes.note(lease.resident, want.slot, gone.proof)
-            self._observer.after(self._clock(), SETTLE_S)  # a look that knows of the proof
+            self._look(client)  # a look that knows of the proof
             slot = self._observer.snapshot.slot(want.asked.name) if again and want.asked is not None else None
             wanted = self._routes.of_slot(slot) if isinstance(slot, SlotConfig) else want
         except BaseException:
             if again:
-                self._leases.unreserve(want.model)
+                self._leases.unreserve(lease)
             raise
         if wanted.model != want.model:
-            self._leases.unreserve(want.model)
+            self._leases.unreserve(lease)
         return wanted
+
+    def _look(self, client: Client) -> None:
+        """Wait for a fresh look. Raises `client.gone`, `system.stopping`."""
+        gone = threading.Event()
+
+        def leave() -> None:
+            gone.set()
+            self._observer.wake()
+
+        forget = client.on_gone(leave)
+        self._observer.after(self._clock(), SETTLE_S, wanted=lambda: not gone.is_set())
+        forget()
+        if gone.is_set():
+            raise failure(Aborted(), client)
 
     def _when_ready(
         self, want: Want, lease: Lease, endpoint: Endpoint, ask: Ask, client: Client, trip: Trip, waits: Waits

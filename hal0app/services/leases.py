@@ -56,18 +56,19 @@ class Leases:
     ) -> Lease | Ticket:
         """A lease when `model` has a place free and nobody waits for it, else a ticket.
 
-        Raises `slot.busy` when the queue is full; a replay always finds room.
+        Raises `slot.busy` when the queue is full; a replay always finds room, and the place that is kept for it.
         """
         tick = self._clock().tick
         with self._changed:
             line = self._line(model)
-            if caller.replays and line.reserved > 0:
-                line.reserved -= 1
+            own = caller.lost in line.kept
+            if own:
+                line.kept.remove(caller.lost)
             if resident is None:
                 line.forget(tick)
             elif line.usable(resident):
                 line.use(resident, terms.places, tick)
-                if not line.queue and line.free > 0:
+                if line.free > 0 and (own or not line.queue):
                     return self._lease(line, resident, tick)
             if line.current is None:
                 line.places = terms.places
@@ -93,7 +94,7 @@ class Leases:
     def end(self, lease: Lease, hand_over: bool = True, returns: bool = False) -> None:
         """The request of this lease has ended; the next gets its place, unless told otherwise.
 
-        With `returns`, a place is kept for it until it is taken by a replay or given up by `unreserve`.
+        With `returns`, a place is kept for it until its replay asks for one, or `unreserve`.
         """
         tick = self._clock().tick
         with self._changed:
@@ -106,7 +107,8 @@ class Leases:
             if not line.held[address]:
                 del line.held[address]
             line.last_used = tick
-            line.reserved += returns
+            if returns:
+                line.kept.add(lease)
             if hand_over:
                 line.measure(tick - lease.begun)
                 self._fill(line, tick)
@@ -120,12 +122,12 @@ class Leases:
             ticket.lease = lease
             ticket.done.set()
 
-    def unreserve(self, model: str) -> None:
-        """The request that a place is kept for will not be sent again."""
+    def unreserve(self, lost: Lease) -> None:
+        """The request that had this lease will not be sent again to its model."""
         tick = self._clock().tick
         with self._changed:
-            line = self._line(model)
-            line.reserved = max(line.reserved - 1, 0)
+            line = self._line(lost.resident.model)
+            line.kept.discard(lost)
             self._fill(line, tick)
 
     def withdraw(self, ticket: Ticket) -> tuple[float, float]:

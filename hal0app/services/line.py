@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from hal0app.core.fair_queue import ANYONE, Caller, FairQueue
@@ -50,7 +51,7 @@ class Line:
     dead: Address | None = None
     last_used: float = float("-inf")
     service_s: float | None = None  # how long a request takes, a moving mean
-    reserved: int = 0  # places kept for requests that will be sent again
+    kept: set[Hashable] = field(default_factory=set)  # the lost leases of requests that will be sent again
     owed: int = 0  # how many are to be served before the model may be made to leave
     since: float = float("-inf")  # the tick from which requests were given to the loading at `current`
 
@@ -67,7 +68,7 @@ class Line:
     def free(self) -> int:
         """Places that nobody holds and none is kept for; while there is no loading, nobody holds any."""
         held = self.held[self.current.address] if self.serving and self.current else 0
-        return self.places - held - self.reserved
+        return self.places - held - len(self.kept)
 
     def use(self, resident: Resident, places: int, tick: float) -> None:
         """Give requests to this loading from now on. For a new one, all who wait are owed a place."""

@@ -88,8 +88,7 @@ class Observer:
         """End `run`, and every wait for a look."""
         self._stop.set()
         self.poke()
-        with self._published:
-            self._published.notify_all()
+        self.wake()
 
     @property
     def stopped(self) -> bool:
@@ -142,8 +141,18 @@ class Observer:
             listener(self._snapshot)
         return self._snapshot
 
-    def after(self, moment: Moment, wait_s: float, fresh: bool = True) -> Snapshot | None:
-        """A snapshot whose look began after `moment` (and told the residency, when `fresh`); None after `wait_s`."""
+    def wake(self) -> None:
+        """Let all who wait for a look ask again whether they still want it."""
+        with self._published:
+            self._published.notify_all()
+
+    def after(
+        self, moment: Moment, wait_s: float, fresh: bool = True, wanted: Callable[[], bool] = lambda: True
+    ) -> Snapshot | None:
+        """A snapshot whose look began after `moment` (and told the residency, when `fresh`).
+
+        None after `wait_s`, and when it is not `wanted` any more, which is asked again after `wake`.
+        """
 
         def there() -> bool:
             seen = self._snapshot.seen
@@ -152,10 +161,10 @@ class Observer:
         deadline = self._clock().tick + wait_s
         while not there():
             left = deadline - self._clock().tick
-            if left <= 0:
+            if left <= 0 or not wanted():
                 return None
             self.poke()
             with self._published:
-                if not there():
+                if not there() and wanted():
                     self._published.wait(min(left, self._period_s))
         return None if self._stop.is_set() else self._snapshot

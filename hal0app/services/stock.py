@@ -71,7 +71,7 @@ class Stock:
         downloads: Downloads,
         backends: Backends,
         clock: Clock,
-        uses: Callable[[float], Mapping[str, Use]] = lambda since: {},
+        uses: Callable[[float, float], Mapping[str, Use]] = lambda since, until: {},
     ) -> None:
         self._models, self._downloads, self._backends, self._clock = models, downloads, backends, clock
         self._uses = uses
@@ -136,7 +136,7 @@ class Stock:
         if now.tick - self._uses_at <= USES_PERIOD_S:
             return self._shelves.uses
         self._uses_at = now.tick
-        return self._uses(now.wall - HOUR_S)
+        return self._uses(now.wall - HOUR_S, now.wall)
 
     def _ended(self, rows: list[Download]) -> list[str]:
         running = {one.download.id for one in self._shelves.downloads if one.download.running}

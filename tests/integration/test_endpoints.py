@@ -59,9 +59,12 @@ def app(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest
         yield running
 
 
-def form(app: App, path: str, model: str | None, size: int = 200_000, model_last: bool = False) -> requests.Response:
-    """An upload whose field `model` comes before the file or after it."""
-    file = ("file", ("a.wav", b"\r\n--" + b"R" * size, "audio/wav"))
+def form(
+    app: App, path: str, model: str | None, size: int = 200_000, model_last: bool = False, several: bool = False
+) -> requests.Response:
+    """An upload whose field `model` comes before the file or after it; `several`: named as one of many."""
+    called = "image" if path.startswith("images/") else "file"
+    file = (called + "[]" * several, ("a.wav", b"\r\n--" + b"R" * size, "audio/wav"))
     named = [("model", (None, model))] if model is not None else []
     parts: list[Any] = [file, *named] if model_last else [*named, file]
     return requests.post(f"{app.url}/v1/{path}", files=parts, timeout=120)
@@ -119,9 +122,10 @@ def test_speech_and_images_are_served_by_their_slots(app: App, path: str, body: 
         assert (answer.json()["model"], answer.headers["X-Hal0-Slot"]) == (model, slot)
 
 
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("path", ["images/edits", "images/variations"])
-def test_images_are_changed_by_their_slot(app: App, path: str) -> None:
-    answer = form(app, path, "img")
+def test_images_are_changed_by_their_slot(app: App, path: str, several: bool) -> None:
+    answer = form(app, path, "img", several=several)
     assert (answer.status_code, answer.json()["model"]) == (200, "sd"), answer.text
 
 
@@ -151,12 +155,13 @@ def test_an_upload_for_a_model_of_another_type_loads_nothing(app: App, engine: E
 
 
 FIELDS = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nstt\r\n'
+OTHER = FIELDS + b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\nx\r\n--x--\r\n'
 
 
 @pytest.mark.parametrize(
-    "body", [FIELDS + b"--x--\r\n", FIELDS, b"no form", b""], ids=["whole", "cut", "none", "nothing"]
+    "body", [FIELDS + b"--x--\r\n", OTHER, FIELDS, b"no form", b""], ids=["whole", "other", "cut", "none", "nothing"]
 )
-def test_a_form_without_a_file_loads_nothing(app: App, engine: Engine, body: bytes) -> None:
+def test_a_form_without_its_file_loads_nothing(app: App, engine: Engine, body: bytes) -> None:
     url, headers = f"{app.url}/v1/audio/transcriptions", {"Content-Type": "multipart/form-data; boundary=x"}
     told = refused_without_a_load(engine, lambda: requests.post(url, data=body, headers=headers, timeout=60))
     assert told == (400, "request.missing_field")

@@ -164,4 +164,9 @@ def test_a_database_that_another_holds_can_be_written_later(table: RequestTable,
 def test_the_uses_of_a_model_are_its_answers(table: RequestTable) -> None:
     table.append([record(1, model="a"), record(2, model="a"), record(9, model="a"), record(5, model="b")])
     table.append([record(8, model="b", status=500), record(8)])
-    assert table.uses(since=1002.0) == {"a": Use(2, 1009.0), "b": Use(1, 1005.0)}
+    assert table.uses(since=1002.0, until=1010.0) == {"a": Use(2, 1009.0), "b": Use(1, 1005.0)}
+
+
+def test_what_was_recorded_before_the_clock_was_set_back_is_no_use_of_a_time_to_come(table: RequestTable) -> None:
+    table.append([record(1, model="a"), record(9000, model="a"), record(9000, model="b")])
+    assert table.uses(since=1000.0, until=1002.0) == {"a": Use(1, 1001.0)}

@@ -10,7 +10,7 @@ from hal0app.core.fair_queue import Caller, FairQueue, Priority
 
 ANN, BOB, EVE = Caller("ann"), Caller("bob"), Caller("eve")
 SLOW_ANN, SLOW_BOB = Caller("ann", Priority.BATCH), Caller("bob", Priority.BATCH)
-AGAIN = Caller("eve", replays=True)
+AGAIN = Caller("eve", lost="a place")
 
 
 def queue(*put: tuple[str, Caller]) -> FairQueue[str]:

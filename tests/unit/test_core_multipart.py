@@ -72,6 +72,23 @@ def test_whether_there_is_a_file_is_known_at_the_end(parts: list[tuple[str, bool
     assert search.has_file is any(is_file for _, is_file, _ in clean)
 
 
+OURS = ("image", "image[]", "image[0]")
+
+
+@given(PARTS, st.sampled_from([*OURS, "mask", "images", "image[x]"]), st.lists(st.integers(1, 30)))
+def test_a_file_of_another_name_is_not_the_one_that_is_needed(
+    parts: list[tuple[str, bool, bytes]], name: str, sizes: list[int]
+) -> None:
+    raw, pieces, at = form([*((one, is_file, b"v") for one, is_file, _ in parts), (name, True, b"f")]), iter(sizes), 0
+    search, buffer = FieldSearch(BOUNDARY, "model", file="image"), bytearray()
+    while not search.look(buffer):
+        size = next(pieces, len(raw))
+        buffer += raw[at : at + size]
+        at += size
+    assert search.has_file or search.ended
+    assert search.has_file is (name in OURS)
+
+
 @given(PARTS, st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20))
 def test_a_form_with_another_model_has_the_right_length_and_the_same_rest(
     parts: list[tuple[str, bool, bytes]], model: str

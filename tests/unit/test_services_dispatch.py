@@ -18,13 +18,14 @@ from hal0app.core.slot import Broken
 from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
+from hal0app.services import dispatch
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask
 from hal0app.services.control import Want
 from hal0app.services.lease import Lease, Moved
 from hal0app.services.upload import KEPT_BYTES, Upload
 from tests.support.waiting import eventually
-from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, slot
+from tests.unit.fakes import LEMOND, Asking, FakeCall, FakeClient, FakeReply, House, resident, slot
 
 STREAM = "text/event-stream"
 GONE = b'data: {"error": {"type": "model_not_loaded", "message": "gone"}}\n\n'
@@ -449,6 +450,27 @@ def test_a_client_that_leaves_while_the_backend_loads_is_gone(house: House) -> N
         asking.result()
     assert problem.value.code == "client.gone"
     assert house.leases.in_flight("m") == 0
+
+
+def test_a_client_that_leaves_before_its_request_is_sent_again_is_gone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "SETTLE_S", 600.0)
+
+    def lose(_: FakeCall) -> Any:
+        house.lemond.link = Link.SILENT
+        return Unreached("refused")
+
+    house.upstream.script = [lose]
+    client = FakeClient()
+    asking = Asking(lambda: serve(house, client=client))
+    eventually(lambda: ("m", "crashed") in house.store.evidence and client.callbacks)
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    house.leases.grant(resident("m", 9))
+    assert isinstance(house.leases.take(resident("m", 9), "m"), Lease), "nothing is kept for who has left"
 
 
 # -- ports, aliases, models that are not here

@@ -241,7 +241,7 @@ def test_a_full_queue_refuses_with_the_time_that_a_place_takes(leases: Leases, c
     with pytest.raises(errors.Hal0Error) as problem:
         waiter(leases, terms=terms)
     assert (problem.value.code, problem.value.status, problem.value.retry_after) == ("slot.busy", 429, 12)
-    assert waiter(leases, replays=True, terms=terms)
+    assert waiter(leases, lost="one", terms=terms)
     held.release()
 
 
@@ -315,7 +315,7 @@ def test_a_closed_model_keeps_its_places_from_who_waits(leases: Leases) -> None:
 
 def test_a_replay_is_served_next(leases: Leases) -> None:
     held = lease_of_one(leases)
-    first, again = waiter(leases, "ann"), waiter(leases, "bob", replays=True)
+    first, again = waiter(leases, "ann"), waiter(leases, "bob", lost="one")
     assert (leases.position(again), leases.position(first)) == (1, 2)
     held.release()
     assert again.done.is_set()
@@ -329,10 +329,24 @@ def test_a_place_is_kept_for_a_request_that_will_be_sent_again(leases: Leases) -
     held.lose(returns=True)
     leases.grant(resident("m", 2))
     assert not waiting.done.is_set()
-    again = leases.take(resident("m", 2), "m", caller=Caller(replays=True))
+    again = leases.take(resident("m", 2), "m", caller=Caller(lost=held))
     assert isinstance(again, Lease)
     again.release()
     assert waiting.done.is_set()
+
+
+def test_a_kept_place_is_for_the_request_it_is_kept_for_and_no_other_replay(leases: Leases) -> None:
+    held = lease_of_one(leases)
+    leases.bury(held.resident)
+    held.lose(returns=True)
+    leases.grant(resident("m", 2))
+    stranger = leases.take(resident("m", 2), "m", caller=Caller("eve", lost="another"))
+    assert isinstance(stranger, Ticket)
+    own = leases.take(resident("m", 2), "m", caller=Caller("ann", lost=held))
+    assert isinstance(own, Lease)
+    assert (leases.in_flight("m"), stranger.done.is_set()) == (1, False)
+    own.release()
+    assert stranger.done.is_set()
 
 
 def test_a_place_that_was_kept_in_vain_goes_to_the_next(leases: Leases) -> None:
@@ -341,7 +355,8 @@ def test_a_place_that_was_kept_in_vain_goes_to_the_next(leases: Leases) -> None:
     held.lose(returns=True)
     leases.offer(resident())
     assert not waiting.done.is_set()
-    leases.unreserve("m")
+    leases.unreserve(held)
+    leases.unreserve(held)
     assert waiting.done.is_set()
 
 
@@ -466,7 +481,7 @@ class LineMachine(RuleBasedStateMachine):
         seen = resident("m", self.pid) if self.loaded else None
         before = self.leases.waiting("m")
         try:
-            found = self.leases.take(seen, "m", self.terms, Caller(client, priority, replays=replays))
+            found = self.leases.take(seen, "m", self.terms, Caller(client, priority, lost="one" if replays else None))
         except errors.Hal0Error:
             assert before >= self.QUEUE
             assert not replays
