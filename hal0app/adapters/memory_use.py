@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from hal0app.adapters import database
+
 log = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_S = 2.0
 TABLE = (
     "CREATE TABLE IF NOT EXISTS memory_use"
     " (model TEXT NOT NULL, options TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (model, options)) STRICT"
@@ -40,9 +41,8 @@ class MemoryUseTable:
     def _run(self, statement: str, values: tuple[Any, ...]) -> Any:
         """The first row, if there is one."""
         try:
-            with closing(sqlite3.connect(self._path, BUSY_TIMEOUT_S, isolation_level=None)) as db:
+            with closing(database.connect(self._path)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
                 db.execute(TABLE)
                 return db.execute(statement, values).fetchone()
         except sqlite3.Error as problem:

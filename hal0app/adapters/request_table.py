@@ -10,9 +10,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from hal0app.adapters import database
 from hal0app.core.request_record import Filters, RequestRecord, Summary, Use
 
-BUSY_TIMEOUT_S = 2.0
 COLUMNS = tuple(one.name for one in fields(RequestRecord) if one.name != "seq")  # `ts` is the first
 INTO = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - fixed names
 ROW = f"({', '.join('?' * len(COLUMNS))})"
@@ -112,10 +112,7 @@ class RequestTable:
 
     def _db(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA synchronous = NORMAL")  # else every batch waits for the disk
+            self._connection = database.connect(self._path)
             self._connection.row_factory = sqlite3.Row
         return self._connection
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hal0app.adapters import host, journal_table, rows
+from hal0app.adapters import database, host, journal_table, rows
 from hal0app.adapters.files import locked
 from hal0app.core.clock import Moment
 from hal0app.core.journal import Entry
@@ -29,7 +29,6 @@ from hal0app.core.slot import Record
 T = TypeVar("T")
 Offload = Callable[[Callable[[], T]], T]
 
-BUSY_TIMEOUT_MS = 2000
 RECENT_OPERATIONS = 1000  # more than models and kinds of operations there are on a machine
 SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 3  # of the schema; every table is made if it is not there
@@ -92,16 +91,14 @@ class Store:
         self._path = path
         self._problem: str | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+        self._db = database.connect(path)
         with locked(path.with_name(f"{path.name}.lock")):
             self._prepare(host.boot_id() if boot is None else boot)
         self._db.row_factory = sqlite3.Row
 
     def _prepare(self, boot: str) -> None:
         """Make the tables; one process at a time, for SQLite does not wait for the switch to WAL."""
-        self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
         if self._db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
             self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} PRAGMA user_version = {VERSION}; COMMIT;")
         if self._db.execute("SELECT id FROM boot").fetchone() != (boot,):

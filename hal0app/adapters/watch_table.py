@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from hal0app.adapters import host
+from hal0app.adapters import database, host
 from hal0app.core.watchdog import Watch, after_reboot
 
-BUSY_TIMEOUT_S = 2.0
 TABLE = (
     "CREATE TABLE IF NOT EXISTS watchdog"
     " (id INTEGER PRIMARY KEY CHECK (id = 1), boot TEXT NOT NULL, watch TEXT NOT NULL) STRICT"
@@ -40,7 +38,6 @@ class WatchTable:
 
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
         """The first row, if there is one."""
-        with closing(sqlite3.connect(self._path, BUSY_TIMEOUT_S, isolation_level=None)) as db:
-            db.execute("PRAGMA synchronous = NORMAL")
+        with closing(database.connect(self._path)) as db:
             db.execute(TABLE)
             return db.execute(statement, values).fetchone()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hal0app.adapters.store import BUSY_TIMEOUT_MS, Store
+from hal0app.adapters.database import BUSY_TIMEOUT_S, CACHE_KIB, connect
+from hal0app.adapters.store import Store
 from hal0app.core import quarantine
 from hal0app.core.clock import NEVER, Moment
 from hal0app.core.journal import Entry, of_operation
@@ -313,7 +315,13 @@ def test_the_threads_of_one_process_share_a_store(store: Store) -> None:
 
 
 def test_the_wait_for_another_writer_is_short() -> None:
-    assert BUSY_TIMEOUT_MS <= 5000
+    assert BUSY_TIMEOUT_S <= 5
+
+
+def test_a_connection_keeps_few_pages(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "hal0.db")) as db:
+        assert db.execute("PRAGMA cache_size").fetchone() == (-CACHE_KIB,)
+        assert db.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL
 
 
 # -- reboots
