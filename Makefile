@@ -8,6 +8,7 @@ PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
 LINT := .venv-lint
+BENCHED := .venv-bench
 PYTEST := $(DEV)/bin/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -163,16 +164,16 @@ stateful: $(DEV)/.ready ## the random walk over slots and faults, ten times as l
 
 ROUNDS ?= 3
 STREAMS ?= 200,1000,2000
-BENCH = $(DEV)/bin/python -m tests.bench --rounds $(ROUNDS) --streams $(STREAMS) \
+BENCH = $(BENCHED)/bin/python -m tests.bench --rounds $(ROUNDS) --streams $(STREAMS) \
 	$(if $(ONLY),--only $(ONLY)) $(if $(MEASURES),--measures $(MEASURES)) $(if $(OUT),--out $(OUT))
 PEERS := --section peers --only direct,nginx,litellm,hal0 --measures requests,ttft --settle 25
 
 .PHONY: bench
-bench: $(DEV)/.ready nginx ## hal0 beside nginx and the bare upstream; ROUNDS=3 ONLY=.. MEASURES=.. STREAMS=.. OUT=FILE
+bench: $(BENCHED)/.ready nginx ## hal0 beside nginx and the bare upstream; ROUNDS=3 ONLY=.. MEASURES=.. STREAMS=.. OUT=FILE
 	$(call lane,bench,$(BENCH))
 
 .PHONY: bench-peers
-bench-peers: $(DEV)/.ready nginx ## the same beside LiteLLM, which is fetched from the package index
+bench-peers: $(BENCHED)/.ready nginx ## the same beside LiteLLM, which is fetched from the package index
 	$(call lane,bench-peers,$(BENCH) $(PEERS))
 
 ##@ Maintain
@@ -202,7 +203,7 @@ format: $(DEV)/.ready ## let ruff format and fix what it can
 
 .PHONY: clean
 clean: ## remove virtual environments and caches of this checkout; keeps .hal0 and the shared cache
-	rm -rf $(RUN) $(DEV) $(LINT) .installer .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(RUN) $(DEV) $(LINT) $(BENCHED) .installer .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find hal0app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What lanes need ---------------------------------------------------------------------------------------------
@@ -216,6 +217,12 @@ $(LINT)/.ready: requirements/lint.txt
 
 $(DEV)/.ready: requirements/dev.txt setup.cfg pyproject.toml
 	$(call venv,$(DEV),requirements/dev.txt)
+
+# An installed hal0 runs on the distribution's Python, which is built with more care than most others: that is measured.
+$(BENCHED)/.ready: PYTHON := $(shell /usr/bin/python3 -c \
+  'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
+$(BENCHED)/.ready: requirements/dev.txt setup.cfg pyproject.toml
+	$(call venv,$(BENCHED),requirements/dev.txt)
 
 .PHONY: root
 root:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from hal0app.adapters.connecting import Address, connected
 
@@ -30,7 +31,7 @@ class Connections:
 
     def __init__(self, most: Mapping[Address, int] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = dict(most or {}), clock
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the addresses; what a deque does is one step
         self._idle: dict[Address, deque[tuple[socket.socket, float]]] = {}
         self._stopping = threading.Event()
 
@@ -44,9 +45,10 @@ class Connections:
         return None
 
     def _newest(self, address: Address) -> tuple[socket.socket, float] | None:
-        with self._lock:
-            idle = self._idle.get(address)
-            return idle.pop() if idle else None
+        try:
+            return self._idle[address].pop()
+        except (KeyError, IndexError):
+            return None
 
     def give(self, address: Address, connection: socket.socket) -> None:
         """Keep a connection that has nothing more to say, or close it when there are enough."""
@@ -68,8 +70,9 @@ class Connections:
         old: list[socket.socket] = []
         with self._lock:
             for address, idle in list(self._idle.items()):
-                while idle and idle[0][1] <= before:
-                    old.append(idle.popleft()[0])
+                with suppress(IndexError):  # somebody has taken the last one
+                    while idle and idle[0][1] <= before:
+                        old.append(idle.popleft()[0])
                 if not idle:
                     del self._idle[address]
         for one in old:
@@ -92,15 +95,25 @@ class Connections:
 
 def quiet(connection: socket.socket) -> bool:
     """Whether the other side has neither closed it nor said anything unasked."""
+    bare = getattr(connection, "_sock", None)  # gevent's, which never waits
+    if bare is not None:
+        return _says_nothing(bare)
     wait_s = connection.gettimeout()
     try:
         connection.settimeout(0)
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return True
+        return _says_nothing(connection)
     except OSError:
         return False
     finally:
         with suppress(OSError):
             connection.settimeout(wait_s)
+
+
+def _says_nothing(connection: Any) -> bool:
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False

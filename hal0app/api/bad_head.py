@@ -60,7 +60,8 @@ def refuse(peer: socket.socket, problem: BaseException) -> Hal0Error:
     error = told(problem)
     answer = error_answer(error, PREFIXES[0])
     ours = [("Date", formatdate(time.time(), usegmt=True)), ("Connection", "close"), (ID, new_id())]
-    head = client_head.write(f"{answer.status} {HTTPStatus(answer.status).phrase}", protected([*answer.headers, *ours]))
+    status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    head = client_head.write(status, [*answer.headers, *ours], protected(()))
     with suppress(OSError):
         peer.settimeout(SEND_S)
         peer.sendall(head + answer.body)

@@ -16,12 +16,12 @@ from hal0app.core.framing import chunk
 from hal0app.services.company import Company
 
 STALL_S = 120.0
-STREAM = [
+STREAM = (
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # or a proxy keeps the signs of life to itself
     ("Transfer-Encoding", "chunked"),
-]
+)
 
 
 class ClientSocket:
@@ -131,7 +131,7 @@ class ClientSocket:
             ours.append(("X-Request-Id", self.id))
         if self.closes:
             ours.append(("Connection", "close"))
-        return client_head.write("200 OK", protected([*STREAM, *ours]))
+        return client_head.write("200 OK", ours, protected(STREAM))
 
     def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]:
         """Give a sign of life after `first_s` seconds and every `every_s` from then on; returns how to end that."""

@@ -53,7 +53,8 @@ class FastLane:
             return self._refused(error, request, client, record)
         except Exception as problem:  # noqa: BLE001 - it is logged, and told to the client
             return self._refused(unexpected(request.method, request.path, problem), request, client, record)
-        return Relay(answer, security.protected(answer.headers), client, request).run()
+        own = [*answer.length, (recording.ID, client.id)]
+        return Relay(answer, own, client, request, security.protected(answer.usual)).run()
 
     def _check(self, request: PlainRequest) -> None:
         """Raise what the rules raise: for inference they go by the head and the connection alone."""
@@ -67,5 +68,6 @@ class FastLane:
         if client.begun:
             return last_event(client, error_event(error, request.path)) and not client.closes
         told = error_answer(error, request.path)
-        headers = security.protected([*told.headers, *recording.explained(record), (recording.ID, client.id)])
-        return sent(client, head(told.status, headers, client, client.closes) + told.body) and not client.closes
+        own = [*told.headers, *recording.explained(record), (recording.ID, client.id)]
+        line = head(told.status, own, client, client.closes, security.protected(()))
+        return sent(client, line + told.body) and not client.closes

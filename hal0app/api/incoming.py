@@ -54,12 +54,12 @@ def of_its_head(find: Callable[[Incoming], T]) -> Callable[[Incoming], T]:
 
     @wraps(find)
     def found(request: Incoming) -> T:
-        known = getattr(request, "known", None)
-        if known is None:
+        try:
+            told: T = request.known[name]  # type: ignore[attr-defined]
+        except AttributeError:
             return find(request)
-        if name not in known:
-            known[name] = find(request)
-        told: T = known[name]
+        except KeyError:
+            told = request.known[name] = find(request)  # type: ignore[attr-defined]
         return told
 
     return found

@@ -32,50 +32,56 @@ def _serve(
     hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None, hold: Hold
 ) -> Answer:
     port_slot = slot_ports.slot(hal0, line.socket)
-    limit, idle_s = hal0.settings.server.max_body_mb << 20, hal0.settings.dispatch.upload_idle_s
-    body: JsonBody | Upload
-    if endpoint.form or is_form(request):
-        check_plain(request)
-        body = form(
-            request,
-            upload(line, request.stream, idle_s),
-            limit,
-            hold,
-            hal0.kept,
-            next(iter(endpoint.required), "") if endpoint.form else "",
-        )
-        payload: dict[str, Any] = {"model": body.model}
-        recording.asks_for(hal0, record, body.model, port_slot)
-    else:
-        body = json_fields(request, limit, line.socket, idle_s, hold)
-        payload = body.scalars(NEEDED)
-        recording.asks_for(hal0, record, payload.get("model"), port_slot)
-        _check(endpoint, body)
-    ask = Ask(
-        "POST",
-        endpoint.path,
-        incoming.onwards(request),
-        body,
-        payload,
-        port_slot=port_slot,
-        client=incoming.client(request),
-        priority=incoming.priority(request),
-        agent=incoming.agent(request) or "",
-        id=line.id,
-        told=record.goes if record is not None else unheard,
-    )
+    body, payload = _read(hal0, endpoint, request, line, hold)
     try:
-        return recording.followed(hal0.dispatch.serve(endpoint, ask, line), line.id, record)
+        if isinstance(body, JsonBody):
+            _check(endpoint, body, payload)
+        ask = Ask(
+            "POST",
+            endpoint.path,
+            incoming.onwards(request),
+            body,
+            payload,
+            port_slot=port_slot,
+            client=incoming.client(request),
+            priority=incoming.priority(request),
+            agent=incoming.agent(request) or "",
+            id=line.id,
+            told=record.goes if record is not None else unheard,
+        )
+        return recording.followed(hal0.dispatch.serve(endpoint, ask, line), record)
+    except BaseException:
+        recording.asked_for(hal0, record, payload.get("model"), port_slot)
+        raise
     finally:
         if isinstance(body, Upload):
             body.forget()
 
 
-def _check(endpoint: Endpoint, body: JsonBody) -> None:
+def _read(
+    hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, hold: Hold
+) -> tuple[JsonBody | Upload, dict[str, Any]]:
+    """The body, and what hal0 has to know of it."""
+    limit, idle_s = hal0.settings.server.max_body_mb << 20, hal0.settings.dispatch.upload_idle_s
+    if endpoint.form or is_form(request):
+        check_plain(request)
+        needed = next(iter(endpoint.required), "") if endpoint.form else ""
+        upload_ = form(request, upload(line, request.stream, idle_s), limit, hold, hal0.kept, needed)
+        return upload_, {"model": upload_.model}
+    body = json_fields(request, limit, line.socket, idle_s, hold)
+    return body, body.scalars(NEEDED)
+
+
+def _check(endpoint: Endpoint, body: JsonBody, payload: dict[str, Any]) -> None:
+    if not isinstance(payload.get("model"), str):
+        _check_name(body)
+    for name in endpoint.required:
+        if body.lacks(name):
+            raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)
+
+
+def _check_name(body: JsonBody) -> None:
     if not body.is_name("model"):
         raise errors.error("request.invalid_field", "'model' must be a string", param="model")
     if body.is_long("model"):
         raise errors.error("request.invalid_field", "'model' is too long to be a name", param="model")
-    for name in endpoint.required:
-        if body.lacks(name):
-            raise errors.error("request.missing_field", f"'{name}' is required and must not be empty", param=name)

@@ -47,9 +47,9 @@ def _place(asked: Incoming) -> str | None:
     return None if inside is None or asked.method not in RECORDED else endpoint_name(inside)
 
 
-def asks_for(hal0: Hal0, record: Request | None, model: object, port_slot: str | None) -> None:
-    """The record is of a request that names this model, or slot; on a slot's port it is for that one."""
-    if record is None:
+def asked_for(hal0: Hal0, record: Request | None, model: object, port_slot: str | None) -> None:
+    """The record is of a request that named this model, or slot, and went nowhere; on a slot's port it was for that."""
+    if record is None or record.went:
         return
     named = model if isinstance(model, str) else ""
     slot = routing.claimant(named, hal0.observer.snapshot.slots, hal0.settings.alias, port_slot)
@@ -61,10 +61,9 @@ def explained(record: Request | None) -> Headers:
     return record.explain if record is not None and not record.begun else []
 
 
-def followed(answer: Answer, id_: str, record: Request | None) -> Answer:
-    """The answer with the request's id; the record sees it pass and ends with it."""
+def followed(answer: Answer, record: Request | None) -> Answer:
+    """The answer, which the record sees pass and ends with."""
     try:
-        answer.headers.append((ID, id_))
         if record is not None:
             record.follow(answer)
     except BaseException:

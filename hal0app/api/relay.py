@@ -18,7 +18,7 @@ from hal0app.core import client_head, stream_error
 from hal0app.core.downstream import Form, form, form_after_heartbeats
 from hal0app.core.ending import Ending
 from hal0app.core.framing import LAST_CHUNK, chunk
-from hal0app.core.headers import Headers
+from hal0app.core.headers import Header, Headers
 from hal0app.services.answer import Answer
 from hal0app.services.ports import RawReply
 
@@ -26,10 +26,18 @@ log = logging.getLogger(__name__)
 
 
 class Relay:
-    """A committed answer, with the `headers` it is to have."""
+    """A committed answer, with the headers it is to have: those that are its own, behind the `usual` ones."""
 
-    def __init__(self, answer: Answer, headers: Headers, client: ClientSocket, request: Incoming) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        headers: Headers,
+        client: ClientSocket,
+        request: Incoming,
+        usual: tuple[Header, ...] = (),
+    ) -> None:
         self._answer, self._headers, self._client, self._request = answer, headers, client, request
+        self._usual = usual
 
     def run(self) -> bool:
         """Send all of it; whether the connection can be used again. Only what ends greenlets is raised."""
@@ -79,7 +87,7 @@ class Relay:
             headers = [pair for pair in headers if pair[0].lower() != "content-length"]
         if shape.chunked:
             headers = [*headers, ("Transfer-Encoding", "chunked")]
-        return shape, head(self._answer.status, headers, client, closing or not shape.delimited)
+        return shape, head(self._answer.status, headers, client, closing or not shape.delimited, self._usual)
 
     def _send_whole(self, closing: bool) -> tuple[Ending, bool]:
         """Send a body that is in memory; how that ended, and whether the connection can be used again."""
@@ -87,7 +95,7 @@ class Relay:
         answer.reply.to_tap(answer.tap)
         body = b"" if self._request.method == "HEAD" else answer.head
         answer.sent = len(body)
-        if not sent(client, head(answer.status, self._headers, client, closing) + body):
+        if not sent(client, head(answer.status, self._headers, client, closing, self._usual) + body):
             return Ending.CLIENT_GONE, False
         if client.uploading:
             let_it_read(client.socket)
@@ -100,14 +108,14 @@ class Relay:
             log.info("%s %d %d bytes %.3f s %s", line, answer.status, answer.sent, seconds, ending)
 
 
-def head(status: int, headers: Headers, client: ClientSocket, closes: bool) -> bytes:
+def head(status: int, headers: Headers, client: ClientSocket, closes: bool, usual: tuple[Header, ...] = ()) -> bytes:
     """The head of an answer as it is sent; `closes`: the connection ends with this answer."""
-    ours = [("Date", _date(int(time.time())))]
+    all_ = [*headers, ("Date", _date(int(time.time())))]
     if closes:
-        ours.append(("Connection", "close"))
+        all_.append(("Connection", "close"))
     elif not client.modern:
-        ours.append(("Connection", "keep-alive"))
-    return client_head.write(_status(status), headers + ours)
+        all_.append(("Connection", "keep-alive"))
+    return client_head.write(_status(status), all_, usual)
 
 
 @lru_cache(maxsize=4)

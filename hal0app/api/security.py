@@ -17,7 +17,7 @@ from flask import Flask, Response, request
 from hal0app import errors
 from hal0app.api.admin import SAFE, Admin
 from hal0app.api.incoming import Incoming
-from hal0app.core.headers import Headers
+from hal0app.core.headers import Header
 
 LOCAL_SUFFIXES = ("localhost", "local", "lan", "internal", "home.arpa")
 
@@ -56,10 +56,11 @@ def rules(allowed_hosts: tuple[str, ...], admin: Admin) -> Rules:
     return Rules(frozenset({socket.gethostname().split(".")[0].lower(), *map(str.lower, allowed_hosts)}), admin)
 
 
-def protected(headers: Headers) -> Headers:
-    """The headers of an answer with the security headers that it lacks."""
+@lru_cache(maxsize=64)
+def protected(headers: tuple[Header, ...]) -> tuple[Header, ...]:
+    """The usual headers of an answer with the security headers that it lacks."""
     there = {name.lower() for name, _ in headers}
-    return headers + [pair for name, pair in _PROTECTING if name not in there]
+    return (*headers, *(pair for name, pair in _PROTECTING if name not in there))
 
 
 def init_app(app: Flask, rules: Rules) -> None:

@@ -113,7 +113,7 @@ def _forward(path: str) -> Response:
     sized, line = request.content_length, _line()
     body = _upload(line) if sized or request.headers.get("Transfer-Encoding") else None
     ask = Ask(request.method, path + query, list(request.headers.items()), body, length=sized)
-    return _respond(followed(hal0().dispatch.forward(ask, line), line.id, under_way()), line)
+    return _respond(followed(hal0().dispatch.forward(ask, line), under_way()), line)
 
 
 def _upload(line: ClientSocket) -> Iterator[bytes]:

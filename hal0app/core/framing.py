@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 Spans = list[tuple[int, int]]
 
@@ -15,7 +16,9 @@ TAIL_BYTES = 4  # enough to see the blank line that ends an event
 LINE_BYTES = 8192
 TRAILER_BYTES = 65536
 
+LAST_CHUNK = b"0\r\n\r\n"
 LONGEST_WHOLE = 4096  # bytes of a chunk that WHOLE knows
+SEEN_BYTES = 4096  # of a longer piece it takes too long to find out whether it is the one of before
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _USUAL = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
@@ -36,21 +39,29 @@ def _whole() -> dict[int, bytes]:
 WHOLE = _whole()
 
 
-def whole_chunks(data: bytes) -> tuple[Spans, int]:
+def whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
     """The payload of the chunks at the beginning that are there to their last byte, and the place after them.
 
     Those that are written in another way than usual are left, and the last one, which is empty.
     """
+    return _seen(data) if len(data) <= SEEN_BYTES else _look_for_whole_chunks(data)
+
+
+def _look_for_whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
     spans: Spans = []
-    at = 0
-    while (line := _USUAL.match(data, at)) is not None:
+    at, usual = 0, _USUAL.match
+    while (line := usual(data, at)) is not None:
         start = line.end()
         end = start + int(line[1], 16)
         if end == start or not data.startswith(b"\r\n", end):
             break
         spans.append((start, end))
         at = end + 2
-    return spans, at
+    return tuple(spans), at
+
+
+# The framing asks, and right after it whoever watches the same piece pass.
+_seen = lru_cache(maxsize=4)(_look_for_whole_chunks)
 
 
 class Framing:
@@ -153,10 +164,11 @@ class Chunked(Framing):
         return True
 
     def feed(self, data: bytes) -> Spans:
-        spans, at = whole_chunks(data) if self.boundary else ([], 0)
-        size = len(data)
-        for start, end in spans[-TAIL_BYTES:]:  # no chunk is empty, so that the tail is in these
-            self._note(data, start, end)
+        whole, at = whole_chunks(data) if self.boundary else ((), 0)
+        spans, size = list(whole), len(data)
+        self._note_whole(data, whole)
+        if self.boundary and size - at == len(LAST_CHUNK) and data.endswith(LAST_CHUNK):
+            at, self._at, self.done = size, _At.TRAILER, True
         while at < size and not self.done:
             if self._at is _At.DATA:
                 end = min(size, at + self._left)
@@ -171,6 +183,12 @@ class Chunked(Framing):
         self.used, self.surplus = at, at < size
         self.boundary = self._at is _At.SIZE and not self._part
         return spans
+
+    def _note_whole(self, data: bytes, whole: tuple[tuple[int, int], ...]) -> None:
+        """Note chunks; none is empty, so that the tail is in the last few, and mostly in the last one."""
+        few = bool(whole) and whole[-1][1] - whole[-1][0] < TAIL_BYTES
+        for start, end in whole[-TAIL_BYTES:] if few else whole[-1:]:
+            self._note(data, start, end)
 
     def _line(self, data: bytes, at: int) -> int:
         """Read on from `at` to the end of the line, if it is there; the place after it."""
@@ -208,6 +226,3 @@ class Chunked(Framing):
 def chunk(payload: bytes) -> bytes:
     """One chunk of `payload`, which must not be empty."""
     return b"%x\r\n%s\r\n" % (len(payload), payload)
-
-
-LAST_CHUNK = b"0\r\n\r\n"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-Headers = list[tuple[str, str]]
+Header = tuple[str, str]
+Headers = list[Header]
+
+STREAM = "text/event-stream"
 
 # RFC 9110 section 7.6.1, and what belongs to one connection only.
 HOP_BY_HOP = frozenset(
@@ -32,10 +35,16 @@ def plain(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if name.lower() != "accept-encoding"]
 
 
-def downwards(headers: Iterable[tuple[str, str]]) -> Headers:
+@lru_cache(maxsize=64)
+def downwards(headers: tuple[Header, ...]) -> tuple[Header, ...]:
     """The upstream's headers that go to the client."""
-    pairs = list(headers)
-    return _unnamed(pairs, [pair for pair in pairs if _goes_down(pair[0])])
+    return tuple(_unnamed(list(headers), [pair for pair in headers if _goes_down(pair[0])]))
+
+
+def sized(headers: Iterable[Header]) -> tuple[tuple[Header, ...], Headers]:
+    """Headers without the length that comes last, which is another one every time, and that."""
+    pairs = tuple(headers)
+    return (pairs[:-1], [pairs[-1]]) if pairs and pairs[-1][0] == "Content-Length" else (pairs, [])
 
 
 def _unnamed(headers: Headers, crossing: Headers) -> Headers:
@@ -71,6 +80,12 @@ def value(headers: Iterable[tuple[str, str]], name: str) -> str:
     return ""
 
 
-def is_stream(headers: Iterable[tuple[str, str]]) -> bool:
+def is_stream(headers: Iterable[Header]) -> bool:
     """Whether the answer is a stream of server-sent events."""
-    return value(headers, "content-type").lower().startswith("text/event-stream")
+    return kind(tuple(headers)).startswith(STREAM)
+
+
+@lru_cache(maxsize=64)
+def kind(headers: tuple[Header, ...]) -> str:
+    """The content type in lower case, empty when there is none."""
+    return value(headers, "content-type").lower()

@@ -19,6 +19,7 @@ BOM = b"\xef\xbb\xbf"
 SCALAR_BYTES = 1024  # longer values are nobody's option
 MENDED_BYTES = 1 << 20  # larger bodies are not searched for halves of characters, nor for the exact place of a mistake
 
+_NESTS = (b"[", b"{")
 _EMPTY = re.compile(rb'null|""|\[\s*\]')
 _POSITION = re.compile(r"\(byte (\d+)\)")
 # `\ud83d` without its other half: an escape that no UTF-8 can say, and that no backend takes.
@@ -55,13 +56,19 @@ class JsonBody:
 
         A number beyond a float's reach is left out: what it means is the backend's to say.
         """
-        there = {name: memoryview(self.fields[name]) for name in names if name in self.fields}
-        small = {name: bytes(value) for name, value in there.items() if value.nbytes <= SCALAR_BYTES}
-        plain = {name: value for name, value in small.items() if value[:1] not in (b"[", b"{")}
-        try:
-            return {name: msgspec.json.decode(value) for name, value in plain.items()}
-        except msgspec.DecodeError:
-            return {name: msgspec.json.decode(value) for name, value in plain.items() if _is_within_reach(value)}
+        told: dict[str, Any] = {}
+        for name in names:
+            value = self.fields.get(name)
+            if value is None or _size(value) > SCALAR_BYTES:
+                continue
+            text = bytes(memoryview(value))
+            if text.startswith(_NESTS):
+                continue
+            try:
+                told[name] = msgspec.json.decode(text)
+            except msgspec.DecodeError:
+                continue
+        return told
 
     def renamed(self, model: str) -> bytes:
         """The object with this `model`; every other value keeps its bytes and its place."""
@@ -98,14 +105,6 @@ def read(raw: bytes) -> JsonBody:
         if mended == raw:
             raise
     return JsonBody(mended, _fields(mended))
-
-
-def _is_within_reach(value: bytes) -> bool:
-    try:
-        msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return False
-    return True
 
 
 def _size(value: Raw) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,13 +17,14 @@ BODILESS = frozenset({204, 304})
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_SIZED = re.compile(rb"\r\n[Cc]ontent-[Ll]ength:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n|\Z)")
 
 
 class Head(msgspec.Struct, frozen=True):
-    """`headers` come without Transfer-Encoding; `reusable`: the connection stays open after the body."""
+    """`headers` have no Transfer-Encoding, and the length last; `reusable`: the connection stays open afterwards."""
 
     status: int
-    headers: Headers
+    headers: tuple[tuple[str, str], ...]
     framing: Framing
     reusable: bool
 
@@ -48,22 +50,34 @@ def read(data: bytes, method: str) -> tuple[Head, bytes] | None:
     return None
 
 
+class _Told(NamedTuple):
+    """What the lines of a head tell. `codings` and `lengths` are as they came; `closes`: Connection says so."""
+
+    status: int
+    minor: int
+    headers: tuple[tuple[str, str], ...]
+    codings: tuple[str, ...]
+    lengths: frozenset[str]
+    closes: bool
+
+
 def _parse(text: bytes, method: str) -> Head:
+    sized = _SIZED.search(text)
+    told = _told(text if sized is None else text[: sized.start()] + text[sized.end() :])
+    lengths = told.lengths if sized is None else told.lengths | {sized[1].decode()}
+    framing = _framing(told, method, lengths)
+    headers = (*told.headers, ("Content-Length", next(iter(lengths)))) if lengths else told.headers
+    reusable = told.minor == 1 and not told.closes and not isinstance(framing, UntilClose)
+    return Head(told.status, headers, framing, reusable)
+
+
+@lru_cache(maxsize=64)
+def _told(text: bytes) -> _Told:
+    """What a head tells but for its length, mostly: with that left out servers say the same again and again."""
     first, *lines = text.split(b"\r\n")
     told = _STATUS.fullmatch(first)
     if told is None:
         raise Malformed(f"{first[:40]!r} is not the status of an answer")
-    minor, status = int(told[1]), int(told[2])
-    headers, codings, lengths, connection = _fields(lines)
-    framing = _framing(status, method, minor, codings, lengths)
-    if lengths:
-        headers.append(("Content-Length", lengths.pop()))
-    reusable = minor == 1 and "close" not in connection and not isinstance(framing, UntilClose)
-    return Head(status, headers, framing, reusable)
-
-
-def _fields(lines: list[bytes]) -> tuple[Headers, list[str], set[str], set[str]]:
-    """The headers; apart from them the transfer codings, the lengths, and what Connection says."""
     headers: Headers = []
     codings: list[str] = []
     lengths: set[str] = set()
@@ -78,12 +92,12 @@ def _fields(lines: list[bytes]) -> tuple[Headers, list[str], set[str], set[str]]
             headers.append((name, value))
             if lower == "connection":
                 connection.update(one.strip().lower() for one in value.split(","))
-    return headers, codings, lengths, connection
+    closes = "close" in connection
+    return _Told(int(told[2]), int(told[1]), tuple(headers), tuple(codings), frozenset(lengths), closes)
 
 
-@lru_cache(maxsize=256)
 def _field(line: bytes) -> tuple[str, str, str]:
-    """A header's name as it came and in lower case, and its value; servers say the same with every answer."""
+    """A header's name as it came and in lower case, and its value."""
     told = _FIELD.fullmatch(line)
     if told is None:
         raise Malformed(f"{line[:40]!r} is not a header")
@@ -91,10 +105,11 @@ def _field(line: bytes) -> tuple[str, str, str]:
     return name, name.lower(), told[2].decode("latin-1")
 
 
-def _framing(status: int, method: str, minor: int, codings: list[str], lengths: set[str]) -> Framing:
-    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+def _framing(told: _Told, method: str, lengths: frozenset[str]) -> Framing:
+    if lengths and (len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths))):
         raise Malformed(f"its length is said to be {' and '.join(sorted(lengths))[:60]}")
-    if codings and (codings != ["chunked"] or lengths or minor == 0):
+    codings, status = told.codings, told.status
+    if codings and (codings != ("chunked",) or lengths or told.minor == 0):
         raise Malformed(f"a body cannot be told apart from what follows: {', '.join(codings)[:60]}")
     if method == "HEAD" or status < 200 or status in BODILESS:
         return Length(0)

@@ -22,7 +22,7 @@ class Unchunked:
 
     def __call__(self, piece: bytes) -> bytes:
         """The content in the next piece."""
-        spans, at = whole_chunks(piece) if self.between else ([], 0)
+        spans, at = whole_chunks(piece) if self.between else ((), 0)
         found, size = [piece[start:end] for start, end in spans], len(piece)
         while at < size and not self._over:
             if self._left:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from hal0app.core import headers as http_headers
 from hal0app.core import sse, stream_error
 from hal0app.core.ending import Ending
-from hal0app.core.headers import Headers
+from hal0app.core.headers import Header, Headers
 from hal0app.core.upstream import Broken, Silent
 from hal0app.services.ports import Reply
 from hal0app.services.refusal import Refusal
@@ -53,6 +53,11 @@ def _headers(trip: Trip) -> tuple[tuple[str, str], ...]:
     return tuple((name, text if _is_plain(text) else quote(text)) for name, text in told if text)
 
 
+@lru_cache(maxsize=64)
+def _usual(told: tuple[Header, ...], trip: Trip) -> tuple[Header, ...]:
+    return (*http_headers.downwards(told), *_headers(trip))
+
+
 def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
@@ -67,13 +72,14 @@ class Answer:
     `tap` is given every piece of the body as the upstream sent it, chunk framing and all, and must be quick. `repeats`
     may be asked before: what it gives a length for is one whole chunk, and the tap has seen it. `on_end`
     is told once how the relay ended and how many bytes of the body were passed on (as the upstream framed them;
-    iterated: without framing). `endpoint` is what follows /v1/, where it is known.
+    iterated: without framing). `endpoint` is what follows /v1/, where it is known. Of its headers the `usual` ones are
+    the same for most answers, unlike the `length`.
     """
 
     def __init__(self, reply: Reply, head: bytes, body: Iterator[bytes], trip: Trip) -> None:
-        self.status = reply.status
-        self.headers: Headers = [*http_headers.downwards(reply.headers), *trip.headers()]
-        self.streams = http_headers.is_stream(reply.headers)
+        told, self.length = http_headers.sized(reply.headers)
+        self.status, self.usual = reply.status, _usual(told, trip)
+        self.streams = http_headers.is_stream(told)
         self.trip = trip
         self.endpoint = ""
         self.tap: Callable[[bytes], None] | None = None
@@ -84,6 +90,11 @@ class Answer:
         self._body = body
         self._ending = Ending.CLIENT_GONE
         self._at_close: list[Callable[[], None]] = []
+
+    @property
+    def headers(self) -> Headers:
+        """All headers that come from the upstream, and those that explain."""
+        return [*self.usual, *self.length]
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once the answer is closed."""

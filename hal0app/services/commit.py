@@ -73,18 +73,18 @@ def _first_event(reply: Reply, body: Iterator[bytes], stranger: Callable[[str], 
 
     Raises ModelGone when they tell that the model is not there, or that a `stranger` has answered.
     """
-    read = b""
+    read, kind = b"", http_headers.kind(http_headers.sized(reply.headers)[0])
     if reply.status >= 400:
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
         _judge(read.decode("utf-8", "replace"), reply.status)
-    elif http_headers.is_stream(reply.headers):
+    elif kind.startswith(http_headers.STREAM):
         told = None
         while told is None and len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
             told = sse.first_data(read)
         _judge(told or "")
-    elif http_headers.value(reply.headers, "content-type").lower().startswith("application/json"):
+    elif kind.startswith("application/json"):
         while len(read) < FIRST_EVENT_BYTES and (piece := next(body, b"")):
             read += piece
     if stranger is not nobody and (told_by := answered_by(read)) is not None and stranger(told_by):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hal0app.core.clock import Moment
 from hal0app.core.framing import Framing
 from hal0app.core.hardware import Hardware
+from hal0app.core.headers import Header
 from hal0app.core.journal import Entry
 from hal0app.core.memory import HostMemory, ProcessMemory
 from hal0app.core.model_file import ModelFile
@@ -100,7 +101,9 @@ class Reply(Protocol):
     """The head of an upstream's answer and its body, read as it comes."""
 
     status: int
-    headers: list[tuple[str, str]]
+
+    @property
+    def headers(self) -> Sequence[Header]: ...
 
     def chunks(self) -> Iterator[bytes]: ...
     def to_tap(self, tap: Callable[[bytes], None] | None) -> None: ...

@@ -41,14 +41,12 @@ def told(reply: Reply, head: bytes, body: Iterator[bytes], dialect: Dialect) -> 
 
     An error that is a stream's first event becomes an answer with a status of its own.
     """
-    if http_headers.value(reply.headers, "content-encoding"):
+    if (reply.status < 400 and b'"error"' not in head) or http_headers.value(reply.headers, "content-encoding"):
         return reply, head, body
     if reply.status >= 400:
         while len(head) < READ_BYTES and (piece := next(body, b"")):
             head += piece
         status, raw = reply.status, head
-    elif b'"error"' not in head:
-        return reply, head, body
     else:
         text = sse.first_data(head) if http_headers.is_stream(reply.headers) else None
         error = sse.failure(text or "")

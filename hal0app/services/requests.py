@@ -228,6 +228,11 @@ class Request:
         """What it names, for the case that nothing serves it."""
         self._trip = Trip(slot, model, "", "")
 
+    @property
+    def went(self) -> bool:
+        """Whether it is known where it goes, or what it asks for."""
+        return self._trip is not NOWHERE
+
     def goes(self, trip: Trip) -> None:
         """Where it goes, as far as that is known."""
         self._trip = trip

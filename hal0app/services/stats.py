@@ -17,8 +17,8 @@ WINDOWS = {"1m": 60.0, "1h": 3600.0, "24h": 86400.0}  # seconds
 HOUR = "1h"
 KEEP_S = 1.0
 SHARE = 20  # figures are kept so many times as long as they took to compute: at most 5 % of a core go into them
-# `hour`, for which nobody waits, is so many seconds old at least and at most; a second for every 500 records between.
-UNASKED_S, RECORDS_PER_S = (2.0, 300.0), 500
+# `hour`, for which nobody waits, is so many seconds old at least and at most; a second for every 50 records between.
+UNASKED_S, RECORDS_PER_S = (2.0, 300.0), 50
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def nginx() -> str:
 
 def litellm() -> Path:
     """The path of LiteLLM's command, in an environment of its own that is made once. Needs a package index."""
-    place = folder() / f"litellm-{hashlib.sha256(LITELLM.encode()).hexdigest()[:12]}"
+    place = folder() / f"litellm-{hashlib.sha256(f'{LITELLM} {sys.version}'.encode()).hexdigest()[:12]}"
     ready = place / "ready"
     if not ready.exists():
         print(f"installing {LITELLM} into {place}", file=sys.stderr)
