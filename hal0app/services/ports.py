@@ -134,7 +134,10 @@ class Call(Protocol):
 
 
 class Upstream(Protocol):
-    """Sends requests to a base URL. `Unreached` and `Broken` of `hal0app.core.upstream` tell what went wrong."""
+    """Sends requests to a base URL. `Unreached` and `Broken` of `hal0app.core.upstream` tell what went wrong.
+
+    `patient`: the head of the answer may take as long as it likes.
+    """
 
     def call(
         self,
@@ -143,6 +146,7 @@ class Upstream(Protocol):
         path: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | Iterable[bytes] | None,
+        patient: bool = False,
     ) -> Call: ...
 
 

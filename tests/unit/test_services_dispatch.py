@@ -512,6 +512,7 @@ def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(
     answer = serve(house, "far")
     assert house.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
     assert (explained(answer)["Route"], house.lemond.calls) == ("fallback", [])
+    assert house.upstream.calls[0].patient, "a download says nothing for hours"
     answer.close()
 
 
