@@ -155,6 +155,8 @@ def test_filters_choose_records_and_the_newest_come_first(app: App) -> None:
     assert [one["id"] for one in newest] == ["filter-2", "filter-1"]
     since = app.get("/api/requests", params={"since": newest[1]["seq"], "slot": "primary", "model": "chat-a"}).json()
     assert [one["id"] for one in since] == ["filter-2"]
+    earlier = app.get("/api/requests", params={"before": newest[1]["seq"], "limit": 1}).json()
+    assert [one["id"] for one in earlier] == ["filter-0"]
     assert app.get("/api/requests", params={"status": "501"}).json() == []
 
 
@@ -165,6 +167,7 @@ def test_filters_choose_records_and_the_newest_come_first(app: App) -> None:
         ({"limit": "1001"}, "limit"),
         ({"limit": "²"}, "limit"),
         ({"since": "-1"}, "since"),
+        ({"before": "x"}, "before"),
         ({"since": "9" * 30}, "since"),
         ({"status": "6xx"}, "status"),
         ({"status": "20"}, "status"),
