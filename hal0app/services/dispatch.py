@@ -131,7 +131,8 @@ class Dispatch:
     def _beating(self, want: Want, waited_s: float, client: Client) -> Callable[[], None]:
         """Let the client of a stream know that it waits for the first event; returns how to end that."""
         since = self._clock().tick - waited_s
-        first_s = self._heartbeat_s if client.begun else max(self._heartbeat_s - waited_s, 0.0)
+        silent_s = client.silent_s if client.begun else waited_s
+        first_s = max(self._heartbeat_s - silent_s, 0.0)
         return client.beating(
             lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s", first_s, self._heartbeat_s
         )

@@ -343,6 +343,7 @@ class FakeClient:
     gone: bool = False
     begun: bool = False
     dismissed: bool = False
+    silent_s: float = 0.0
     told: list[str] = field(default_factory=list)
     pulses: list[tuple[Callable[[], str], float, float]] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
