@@ -19,6 +19,7 @@ ROW = f"({', '.join('?' * len(COLUMNS))})"
 # Many rows a statement: each execution gives Python's lock away and gets it back, against the loop that serves.
 ROWS = 40  # 840 values; some SQLites take 999
 CLAUSES = {
+    "before": "seq < :before",
     "slot": "slot = :slot",
     "model": "model = :model",
     "agent": "agent = :agent",

@@ -41,11 +41,22 @@ class HttpUpstream:
         self._lemond, self._key, self._receive = lemond, key, receive
         self.connections = Connections({_place(lemond)[0]: IDLE_TO_LEMOND} if lemond else None)
 
-    def call(self, base_url: str, method: str, path: str, headers: Sequence[tuple[str, str]], body: Body) -> HttpCall:
-        """A call to `base_url` + `path`, not yet sent. A body of unknown length goes chunked."""
+    def call(
+        self,
+        base_url: str,
+        method: str,
+        path: str,
+        headers: Sequence[tuple[str, str]],
+        body: Body,
+        patient: bool = False,
+    ) -> HttpCall:
+        """A call to `base_url` + `path`, not yet sent. A body of unknown length goes chunked.
+
+        `patient`: the head of its answer may take as long as it likes.
+        """
         if self._key and base_url == self._lemond:
             headers = [*headers, ("Authorization", f"Bearer {self._key}")]
-        return HttpCall(self.connections, base_url, method, path, headers, body, self._receive)
+        return HttpCall(self.connections, base_url, method, path, headers, body, self._receive, patient)
 
     def run(self) -> None:
         """Close idle connections in time, until stopped."""
@@ -77,8 +88,9 @@ class HttpCall:
         headers: Sequence[tuple[str, str]],
         body: Body,
         receive: Receive,
+        patient: bool = False,
     ) -> None:
-        self.receive = receive
+        self.receive, self._patient = receive, patient
         self._connections, self._base_url = connections, base_url
         self._address, self._host, self._prefix = _place(base_url)
         self._method, self._path, self._headers, self._body = method, path, headers, body
@@ -146,6 +158,15 @@ class HttpCall:
         return request_head.write(self._method, self._prefix + self._path, self._host, self._headers, *more)
 
     def _head(self, connection: socket.socket) -> tuple[response_head.Head, bytes]:
+        if not self._patient:
+            return self._read_head(connection)
+        connection.settimeout(None)
+        try:
+            return self._read_head(connection)
+        finally:
+            connection.settimeout(SILENCE_S)
+
+    def _read_head(self, connection: socket.socket) -> tuple[response_head.Head, bytes]:
         data = b""
         while True:
             piece = self.receive(connection, READ_BYTES)

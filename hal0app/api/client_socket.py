@@ -52,6 +52,7 @@ class ClientSocket:
         self._uploading = False
         self._unsent = b""
         self._stuck_since = 0.0
+        self._told = time.monotonic()
 
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once when the client leaves or hal0 is about to end, at once when that is so already.
@@ -117,6 +118,7 @@ class ClientSocket:
         """
         if self.socket is None or self.gone or not self.modern:
             return
+        self._told = time.monotonic()
         comment = chunk(sse.comment(text))
         if not self.begun:
             self.begun = True
@@ -124,6 +126,11 @@ class ClientSocket:
         elif self._unsent:
             comment = b""  # it reads slowly enough without more to read
         self._send(comment)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it was last told something, or else since it asked."""
+        return time.monotonic() - self._told
 
     def _stream_head(self) -> bytes:
         ours = [("Date", formatdate(time.time(), usegmt=True))]

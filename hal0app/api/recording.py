@@ -53,7 +53,10 @@ def asked_for(hal0: Hal0, record: Request | None, model: object, port_slot: str 
         return
     named = model if isinstance(model, str) else ""
     slot = routing.claimant(named, hal0.observer.snapshot.slots, hal0.settings.alias, port_slot)
-    record.asks_for((isinstance(slot, SlotConfig) and slot.model) or named, slot.name if slot is not None else "")
+    if slot is None:
+        record.asks_for(named)
+    else:
+        record.asks_for((isinstance(slot, SlotConfig) and slot.model) or "", slot.name)
 
 
 def explained(record: Request | None) -> Headers:

@@ -15,7 +15,7 @@ bp = Blueprint("requests", __name__)
 
 LIMIT, MOST = 100, 1000
 LARGEST = (1 << 63) - 1
-KNOWN = ("since", "slot", "model", "status", "agent", "limit")
+KNOWN = ("since", "before", "slot", "model", "status", "agent", "limit")
 _STATUS = re.compile(r"([1-5])(xx|[0-9]{2})")
 
 
@@ -28,6 +28,7 @@ def requests() -> Response:
     filters = Filters(
         limit=_number("limit", LIMIT, lowest=1, highest=MOST),
         since=_number("since", 0, lowest=0, highest=LARGEST),
+        before=_number("before", LARGEST, lowest=0, highest=LARGEST) if "before" in request.args else None,
         slot=request.args.get("slot"),
         model=request.args.get("model"),
         agent=request.args.get("agent"),

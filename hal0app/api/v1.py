@@ -27,8 +27,8 @@ PATH_SIGNS = "/:@!$&'()*+,;=~"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-@bp.get("/v1/models")
-@bp.get("/api/v1/models")
+@bp.get("/v1/models", provide_automatic_options=False)
+@bp.get("/api/v1/models", provide_automatic_options=False)
 def models() -> Response:
     """Slots first (that of the port before all), then what lemond has downloaded."""
     first = _slot()
@@ -38,8 +38,8 @@ def models() -> Response:
     return jsonify(object="list", data=rows)
 
 
-@bp.get("/v1/models/<path:name>")
-@bp.get("/api/v1/models/<path:name>")
+@bp.get("/v1/models/<path:name>", provide_automatic_options=False)
+@bp.get("/api/v1/models/<path:name>", provide_automatic_options=False)
 def model(name: str) -> Response:
     """One slot by name or alias, or one model by id as lemond has it; as the list has it while lemond is silent."""
     _slot()

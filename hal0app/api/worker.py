@@ -17,6 +17,7 @@ from gunicorn.http.message import Request
 
 from hal0app.api import unread
 from hal0app.api.bounded_worker import BoundedWorker
+from hal0app.api.client_socket_watch import bare
 
 EXTENSION = "hal0.fast_lane"
 READABLE = 1
@@ -59,7 +60,7 @@ class Idle:
     def _end(self) -> None:
         self._timer.stop()
         with suppress(OSError):
-            self._client.shutdown(socket.SHUT_RD)
+            bare(self._client).shutdown(socket.SHUT_RD)  # gevent's own would be an error for who reads
 
 
 class Worker(BoundedWorker):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
+
+_LEADING = re.compile(r"([a-z]+(?:[._][a-z]+)+): ")
 
 
 class Dialect(StrEnum):
@@ -50,3 +53,9 @@ def error_body(dialect: Dialect, status: int, message: str, code: str | None, pa
         told = f"{code}: {message}" if code else message
         return {"type": "error", "error": {"type": kind, "message": told}}
     return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+
+
+def leading_code(message: object) -> str | None:
+    """The code that leads a message, as in Anthropic's shape; None when there is none."""
+    found = _LEADING.match(message) if isinstance(message, str) else None
+    return found[1] if found else None

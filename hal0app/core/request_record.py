@@ -66,13 +66,14 @@ class RequestRecord:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which records are wanted, newest first; None does not filter. `status` is a range, `since` a `seq`.
+    """Which records are wanted, newest first; None does not filter. `status` is a range, `since` and `before` a `seq`.
 
     `every`: of the records only those whose `seq` it divides.
     """
 
     limit: int = 100
     since: int = 0
+    before: int | None = None
     slot: str | None = None
     model: str | None = None
     agent: str | None = None

@@ -24,9 +24,10 @@ class ToSlot:
 
 @dataclass(frozen=True)
 class ToFallback:
-    """Served by lemond itself, for no slot claims the model."""
+    """Served by lemond itself, for no slot claims the model. `alias`: what it was called, when by another name."""
 
     model: str
+    alias: str = ""
 
 
 Route = ToSlot | ToFallback
@@ -51,7 +52,7 @@ def resolve(
         return ToSlot(_default(type_, slots))
     meant = aliases.get(model, model)
     slot = _claimed(model, type_, slots) or _claimed(meant, type_, slots)
-    return ToSlot(slot) if slot else ToFallback(meant)
+    return ToSlot(slot) if slot else ToFallback(meant, model if model != meant else "")
 
 
 def claimant(
@@ -121,11 +122,14 @@ def names_of_type(type_: ModelType, slots: Sequence[SlotConfig | Broken]) -> lis
     return sorted(slot.name for slot in _valid(slots) if slot.type is type_ and slot.enabled and slot.model)
 
 
-def no_route(model: str, slots: Sequence[SlotConfig | Broken], downloaded: Collection[str]) -> errors.Hal0Error:
+def no_route(
+    model: str, slots: Sequence[SlotConfig | Broken], downloaded: Collection[str], alias: str = ""
+) -> errors.Hal0Error:
     """The 404 for a model nobody knows, listing what was considered."""
     names = sorted(slot.name for slot in slots)
+    called = f"'{model}', which '{alias}' stands for" if alias else f"'{model}'"
     message = (
-        f"no slot and no model is called '{model}'. Slots: {', '.join(names) or 'none'}. "
+        f"no slot and no model is called {called}. Slots: {', '.join(names) or 'none'}. "
         f"Models on this machine: {', '.join(sorted(downloaded)[:20]) or 'none'}. See GET /v1/models"
     )
     return errors.error("dispatch.no_route", message, param="model", slots=names, models=sorted(downloaded))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hal0app.core import sse, usage
+from hal0app.core.dialect import leading_code
 from hal0app.core.framing import WHOLE
 from hal0app.core.unchunked import Unchunked
 
@@ -249,5 +250,5 @@ def _error(text: bytes) -> str | None:
     told = sse.failure(text.decode("utf-8", "replace").strip())
     if told is None:
         return None
-    words = [told.get(name) for name in ("code", "type")]
+    words = [told.get("code"), leading_code(told.get("message")), told.get("type")]
     return next((word[:100] for word in words if isinstance(word, str) and word), "unnamed")

@@ -75,7 +75,7 @@ class Dispatch:
         return self._leased(want, endpoint, ask, client)
 
     def _with_pull(self, model: str, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
-        """Let lemond download the model in the middle of the request, for as long as it is not silent for too long."""
+        """Let lemond download the model in the middle of the request, for as long as that takes."""
         body, length = body_for(ask, model)
         quiet = self._beating(Want(model), 0.0, client) if ask.streams and endpoint.streams else None
         try:
@@ -131,7 +131,8 @@ class Dispatch:
     def _beating(self, want: Want, waited_s: float, client: Client) -> Callable[[], None]:
         """Let the client of a stream know that it waits for the first event; returns how to end that."""
         since = self._clock().tick - waited_s
-        first_s = self._heartbeat_s if client.begun else max(self._heartbeat_s - waited_s, 0.0)
+        silent_s = client.silent_s if client.begun else waited_s
+        first_s = max(self._heartbeat_s - silent_s, 0.0)
         return client.beating(
             lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s", first_s, self._heartbeat_s
         )
@@ -215,13 +216,16 @@ class Dispatch:
     # -- everything else under /v1
 
     def forward(self, ask: Ask, client: Client) -> Answer:
-        """Pass a request to lemond as it came, streaming both ways."""
+        """Pass a request to lemond as it came, streaming both ways.
+
+        Where it downloads or loads something first, it says nothing for as long as that takes.
+        """
         assert not isinstance(ask.body, JsonBody)
         sent = http_headers.upwards(ask.headers)
         if ask.length is not None and ask.body is not None:
             sent.append(("Content-Length", str(ask.length)))
         body = b"" if ask.body is None and ask.method in {"POST", "PUT", "PATCH"} else ask.body
-        call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body)
+        call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body, patient=True)
         try:
             return committed(call, client, Trip(), dialect_of(ask.path), judge=False)
         except Unreached as problem:

@@ -134,7 +134,10 @@ class Call(Protocol):
 
 
 class Upstream(Protocol):
-    """Sends requests to a base URL. `Unreached` and `Broken` of `hal0app.core.upstream` tell what went wrong."""
+    """Sends requests to a base URL. `Unreached` and `Broken` of `hal0app.core.upstream` tell what went wrong.
+
+    `patient`: the head of the answer may take as long as it likes.
+    """
 
     def call(
         self,
@@ -143,6 +146,7 @@ class Upstream(Protocol):
         path: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | Iterable[bytes] | None,
+        patient: bool = False,
     ) -> Call: ...
 
 
@@ -151,13 +155,16 @@ class Client(Protocol):
     is about to end: then the client is `dismissed`.
 
     `heartbeat` tells a client that waits for a stream that it is not forgotten; `begun` once it was told so: then the
-    head of the answer is out, and an error can only be an event of the stream. `beating` says `words` so after
-    `first_s` seconds and every `every_s` from then on, until what it returns is called. None of them blocks.
+    head of the answer is out, and an error can only be an event of the stream. `silent_s`: seconds since it was last
+    told so, or else since it asked. `beating` says `words` so after `first_s` seconds and every `every_s` from then on,
+    until what it returns is called. None of them blocks.
     """
 
     begun: bool
     dismissed: bool
 
+    @property
+    def silent_s(self) -> float: ...
     def heartbeat(self, text: str) -> None: ...
     def beating(self, words: Callable[[], str], first_s: float, every_s: float) -> Callable[[], None]: ...
     def on_gone(self, callback: Callable[[], None]) -> Callable[[], None]: ...

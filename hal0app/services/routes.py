@@ -60,7 +60,7 @@ class Routes:
         """What serves the route now; None when its model would have to be downloaded first and may be."""
         if isinstance(route, routing.ToSlot):
             return self.of_slot(route.slot)
-        return self._of_model(route.model, endpoint)
+        return self._of_model(route.model, endpoint, route.alias)
 
     def of_slot(self, slot: SlotConfig) -> Want:
         """What serves a request to the slot. Raises the slot's refusal: off, empty, in error, without its NPU."""
@@ -82,11 +82,11 @@ class Routes:
             raise routing.refused(refused, slot.name, record.message)
         return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
 
-    def _of_model(self, name: str, endpoint: Endpoint) -> Want | None:
+    def _of_model(self, name: str, endpoint: Endpoint, alias: str) -> Want | None:
         """The model as Lemonade has it; None when it would have to be downloaded first and may be."""
         model, slots = self._catalogue.find(name), self._observer.snapshot.slots
         if model is None:
-            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()})
+            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()}, alias)
         if model.type is not endpoint.type:
             raise routing.type_mismatch(f"'{name}' is a model for {model.type}", endpoint.type, slots)
         if model.id != name:  # by another name than the listed one, it may be a slot's all the same

@@ -63,7 +63,8 @@ class Waiting:
     def _ended(self, ticket: Ticket, name: str, wait_s: float, client: Client) -> bool:
         """Whether the wait ended by itself within `wait_s`."""
         deadline = ticket.asked + wait_s
-        beat = ticket.asked + self._heartbeat_s if ticket.caller.streams else deadline
+        quiet_s = max(self._heartbeat_s - client.silent_s, 0.0)
+        beat = ticket.asked + quiet_s if ticket.caller.streams else deadline
         while not ticket.done.is_set():
             tick = self._clock().tick
             if tick >= deadline:

@@ -32,6 +32,7 @@ SETTINGS = """
 "gpt-4o" = "primary"
 "org/vectors" = "embed-a"
 "whisper-1" = "hal0/stt"
+"ghost" = "nowhere"
 """
 SPEAK = Path(__file__).resolve().parents[2] / "ansible/roles/verify/files/speak.py"
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
@@ -173,6 +174,12 @@ def test_a_request_for_a_model_of_another_type_loads_nothing(app: App, engine: E
     assert refused_without_a_load(engine, lambda: app.post(f"/v1/{path}", body)) == (400, "model.type_mismatch")
 
 
+def test_an_alias_of_nothing_is_told_by_both_names(app: App) -> None:
+    answer = app.chat("ghost")
+    assert code(answer) == (404, "dispatch.no_route")
+    assert "'nowhere', which 'ghost' stands for" in answer.json()["error"]["message"]
+
+
 def test_a_model_that_is_not_on_this_machine_is_refused_with_how_to_get_it(app: App, engine: Engine) -> None:
     told = refused_without_a_load(engine, lambda: app.chat("missing-a"))
     assert told == (409, "model.not_downloaded")
@@ -275,6 +282,8 @@ def test_both_prefixes_are_the_same(app: App, prefix: str) -> None:
         ("POST", "/v1/health", 405, "GET, HEAD, OPTIONS"),
         ("OPTIONS", "/v1/chat/completions", 204, "POST, OPTIONS"),
         ("OPTIONS", "/v1/health", 204, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "/v1/models", 204, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "/api/v1/models/primary", 204, "GET, HEAD, OPTIONS"),
         ("OPTIONS", "/v1/nonsense", 404, None),
         ("HEAD", "/v1/models", 200, None),
         ("HEAD", "/v1/models/primary", 200, None),

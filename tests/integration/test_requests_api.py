@@ -95,23 +95,26 @@ def test_a_loaded_slot_tells_its_memory_and_its_cache(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "code", "slot"),
+    ("path", "body", "status", "code", "slot", "model"),
     [
-        ("chat/completions", {"model": "empty", "messages": [{}]}, 409, "slot.no_model", "empty"),
-        ("chat/completions", {"model": "nobody", "messages": [{}]}, 404, "dispatch.no_route", None),
-        ("chat/completions", {"model": "primary"}, 400, "request.missing_field", "primary"),
-        ("chat/completions", {"model": "chat-a"}, 400, "request.missing_field", "primary"),
-        ("load", {}, 403, "auth.admin_required", None),
+        ("chat/completions", {"model": "empty", "messages": [{}]}, 409, "slot.no_model", "empty", None),
+        ("chat/completions", {"model": "empty"}, 400, "request.missing_field", "empty", None),
+        ("chat/completions", {"model": "damaged", "messages": [{}]}, 503, "slot.error", "damaged", None),
+        ("chat/completions", {"model": "nobody", "messages": [{}]}, 404, "dispatch.no_route", None, "nobody"),
+        ("chat/completions", {"model": "primary"}, 400, "request.missing_field", "primary", "chat-a"),
+        ("chat/completions", {"model": "chat-a"}, 400, "request.missing_field", "primary", "chat-a"),
+        ("load", {}, 403, "auth.admin_required", None, None),
     ],
 )
 def test_a_refusal_is_recorded_with_its_code(
-    app: App, path: str, body: dict[str, Any], status: int, code: str, slot: str | None
+    app: App, path: str, body: dict[str, Any], status: int, code: str, slot: str | None, model: str | None
 ) -> None:
     answer = app.post(f"/v1/{path}", body)
     assert answer.status_code == status, answer.text
     record = recorded(app, answer.headers["X-Request-Id"])
-    assert (record["status"], record["error_code"], record["slot"]) == (status, code, slot)
+    assert (record["status"], record["error_code"], record["slot"], record["model"]) == (status, code, slot, model)
     assert record["outcome"] == "refused"
+    assert (answer.headers.get("X-Hal0-Slot"), answer.headers.get("X-Hal0-Model")) == (slot, model if slot else None)
 
 
 def test_a_client_that_leaves_is_recorded_as_gone(app: App) -> None:
@@ -152,6 +155,8 @@ def test_filters_choose_records_and_the_newest_come_first(app: App) -> None:
     assert [one["id"] for one in newest] == ["filter-2", "filter-1"]
     since = app.get("/api/requests", params={"since": newest[1]["seq"], "slot": "primary", "model": "chat-a"}).json()
     assert [one["id"] for one in since] == ["filter-2"]
+    earlier = app.get("/api/requests", params={"before": newest[1]["seq"], "limit": 1}).json()
+    assert [one["id"] for one in earlier] == ["filter-0"]
     assert app.get("/api/requests", params={"status": "501"}).json() == []
 
 
@@ -162,6 +167,7 @@ def test_filters_choose_records_and_the_newest_come_first(app: App) -> None:
         ({"limit": "1001"}, "limit"),
         ({"limit": "²"}, "limit"),
         ({"since": "-1"}, "since"),
+        ({"before": "x"}, "before"),
         ({"since": "9" * 30}, "since"),
         ({"status": "6xx"}, "status"),
         ({"status": "20"}, "status"),

@@ -91,6 +91,21 @@ def test_who_does_not_read_hal0s_own_answers_is_cut_off(over_the_socket: App) ->
                 client.socket.sendall(request)
 
 
+def test_connections_that_were_idle_for_too_long_are_no_fault_of_hal0s(
+    over_the_socket: App, upstream: Upstream
+) -> None:
+    said = over_the_socket.log.stat().st_size
+    nothing, half, used, plain = (Client(over_the_socket.port) for _ in range(4))
+    half.socket.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.")
+    used.socket.sendall(HEALTH)
+    plain.chat(upstream.answer(OK + b"Content-Length: 2\r\n\r\n{}"))
+    used.answer(), plain.answer()
+    for one in (nothing, half, used, plain):
+        assert one.rest() == b""
+        one.socket.close()
+    assert over_the_socket.log.read_bytes()[said:].count(b"Traceback") == 0
+
+
 def test_a_million_keys_are_refused_at_once(over_the_socket: App) -> None:
     body = json.dumps({"model": "primary", **{f"k{number}": 0 for number in range(400_000)}}).encode()
     with Client(over_the_socket.port) as client:  # made before: that may take all of KEEP_ALIVE_S

@@ -343,6 +343,7 @@ class FakeClient:
     gone: bool = False
     begun: bool = False
     dismissed: bool = False
+    silent_s: float = 0.0
     told: list[str] = field(default_factory=list)
     pulses: list[tuple[Callable[[], str], float, float]] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
@@ -399,8 +400,8 @@ class FakeReply:
 
 
 class FakeCall:
-    def __init__(self, told: Any) -> None:
-        self._told = told
+    def __init__(self, told: Any, patient: bool = False) -> None:
+        self._told, self.patient = told, patient
         self.aborted = threading.Event()
 
     def reply(self) -> FakeReply:
@@ -428,9 +429,10 @@ class FakeUpstream:
         path: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | Iterable[bytes] | None,
+        patient: bool = False,
     ) -> FakeCall:
         self.sent.append((base_url, method, path, list(headers), body))
-        call = FakeCall(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+        call = FakeCall(self.script.pop(0) if len(self.script) > 1 else self.script[0], patient)
         self.calls.append(call)
         return call
 

@@ -92,6 +92,7 @@ def test_a_batch_larger_than_the_ring_keeps_its_newest(table: RequestTable) -> N
         (Filters(status=(500, 599)), [3]),
         (Filters(slot="a", status=(200, 200)), [1]),
         (Filters(since=2), [3]),
+        (Filters(before=3, limit=1), [2]),
         (Filters(limit=2), [3, 2]),
         (Filters(slot="' OR 1=1 --"), []),
     ],

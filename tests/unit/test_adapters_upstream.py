@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hal0app.adapters import upstream as adapter
 from hal0app.adapters.upstream import HttpCall, HttpUpstream
 from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached, UpstreamError
 from tests.unit.fakes import Asking
@@ -516,4 +517,27 @@ def test_headers_come_down_without_the_framing() -> None:
     with serving(saying(CHUNKED[:-2] + b"X-A: 1\r\nX-A: 2\r\n\r\n0\r\n\r\n")) as server:
         reply = call(server.url).reply()
         assert reply.headers == (("X-A", "1"), ("X-A", "2"))
+        reply.close()
+
+
+def test_who_is_patient_waits_for_the_head_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "SILENCE_S", 0.05)
+    heard, speak = threading.Semaphore(0), threading.Event()
+
+    def talk(peer: socket.socket) -> None:
+        with suppress(OSError):
+            head_of(peer)
+            heard.release()
+            speak.wait(20)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with serving(talk) as one, serving(talk) as other:
+        patient = upstream().call(one.url, "GET", "/x", (), None, patient=True)
+        asking = Asking(patient.reply)
+        assert heard.acquire(timeout=20)
+        with pytest.raises(Silent):
+            call(other.url).reply()
+        speak.set()
+        reply = asking.result()
+        assert (reply.status, reply.connection.gettimeout()) == (200, 0.05)
         reply.close()

@@ -161,3 +161,14 @@ def sent_so_far(far: socket.socket) -> bytes:
         return far.recv(65536, socket.MSG_PEEK)
     except BlockingIOError:
         return b""
+
+
+def test_it_knows_how_long_it_has_been_silent(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("hal0app.api.client_socket.time.monotonic", lambda: now)
+    one = client(pair[0])
+    now = 104.0
+    assert one.silent_s == 4
+    one.heartbeat(TEXT)
+    now = 105.0
+    assert one.silent_s == 1

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal0app.core.dialect import Dialect, error_body
 from hal0app.core.framing import Chunked, Malformed
 from hal0app.core.tap import ENDS, Figures, Tap
 from hal0app.core.unchunked import Unchunked
@@ -286,6 +287,22 @@ def test_an_error_is_told_by_its_word() -> None:
     assert tell([FAILED]).error == "upstream.protocol"
     assert tell([BODIES[2]], streams=False).error == "invalid_request_error"
     assert tell([CHAT]).error is None
+
+
+@pytest.mark.parametrize(
+    ("message", "word"),
+    [
+        ("context_length_exceeded: 9 tokens", "context_length_exceeded"),
+        ("upstream.protocol: gone", "upstream.protocol"),
+        ("sorry: no", "api_error"),
+        ("Upstream.x: no", "api_error"),
+        ("", "api_error"),
+    ],
+)
+def test_a_code_that_leads_the_message_of_an_error_of_anthropics_is_its_word(message: str, word: str) -> None:
+    body = json.dumps(error_body(Dialect.ANTHROPIC, 500, message, None, None)).encode()
+    assert tell([body], streams=False).error == word
+    assert tell([b"event: error\ndata: " + body + b"\n\n"]).error == word
 
 
 def test_a_tap_keeps_little_of_a_long_answer() -> None:

@@ -231,6 +231,17 @@ def test_a_request_that_does_not_stream_waits_in_silence(house: House) -> None:
     second.result().release()
 
 
+def test_the_time_since_a_stream_was_last_told_something_counts_for_the_next_time() -> None:
+    house = House(slot("primary", "m"), heartbeat_s=3600)
+    house.lemond.put("m")
+    with house.running():
+        held, client = lease(house), FakeClient(silent_s=3600)
+        waiting = ask(house, caller=STREAMING, client=client)
+        eventually(lambda: client.told == ["hal0 queued 1"], within=20)
+        held.release()
+        waiting.result().release()
+
+
 def test_a_stream_that_does_not_wait_is_told_nothing(house: House) -> None:
     lease(house).release()
     client = FakeClient()

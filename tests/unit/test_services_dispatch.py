@@ -512,6 +512,7 @@ def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(
     answer = serve(house, "far")
     assert house.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
     assert (explained(answer)["Route"], house.lemond.calls) == ("fallback", [])
+    assert house.upstream.calls[0].patient, "a download says nothing for hours"
     answer.close()
 
 
@@ -671,8 +672,11 @@ def test_the_pieces_of_a_stream_pass_byte_for_byte(house: House) -> None:
 # -- the client
 
 
-def test_the_client_of_a_stream_is_told_that_it_waits_until_the_first_event(house: House) -> None:
-    client, seen = FakeClient(), []
+@pytest.mark.parametrize(("client", "first"), [(FakeClient(), 5), (FakeClient(begun=True, silent_s=2), 3)])
+def test_the_client_of_a_stream_is_told_that_it_waits_until_the_first_event(
+    house: House, client: FakeClient, first: float
+) -> None:
+    seen: list[Any] = []
 
     def think(_: FakeCall) -> FakeReply:
         seen.extend(client.pulses)
@@ -682,7 +686,7 @@ def test_the_client_of_a_stream_is_told_that_it_waits_until_the_first_event(hous
     house.dispatch.serve(BY_NAME["chat/completions"], request({"model": "primary", "stream": True}), client).close()
     ((words, first_s, every_s),) = seen
     assert words() == "hal0 waiting for primary 0s"
-    assert (first_s, every_s) == (5, 5)
+    assert (first_s, every_s) == (first, 5)
     assert client.pulses == []
     serve(house, client=client).close()
     assert len(seen) == 1
