@@ -219,8 +219,9 @@ $(DEV)/.ready: requirements/dev.txt setup.cfg pyproject.toml
 	$(call venv,$(DEV),requirements/dev.txt)
 
 # An installed hal0 runs on the distribution's Python, which is built with more care than most others: that is measured.
-$(BENCHED)/.ready: PYTHON := $(shell /usr/bin/python3 -c \
-  'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
+DISTRIBUTIONS_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+  2>/dev/null && echo /usr/bin/python3 || echo python3)
+$(BENCHED)/.ready: PYTHON = $(DISTRIBUTIONS_PYTHON)
 $(BENCHED)/.ready: requirements/dev.txt setup.cfg pyproject.toml
 	$(call venv,$(BENCHED),requirements/dev.txt)
 

@@ -31,7 +31,7 @@ class Connections:
 
     def __init__(self, most: Mapping[Address, int] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = dict(most or {}), clock
-        self._lock = threading.Lock()  # of the addresses; what a deque does is one step
+        self._lock = threading.Lock()  # taking needs none: what a deque does is one step
         self._idle: dict[Address, deque[tuple[socket.socket, float]]] = {}
         self._stopping = threading.Event()
 
@@ -87,10 +87,11 @@ class Connections:
         """End the sweeping and close everything idle."""
         self._stopping.set()
         with self._lock:
-            kept = [one for idle in self._idle.values() for one, _ in idle]
-            self._idle.clear()
-        for one in kept:
-            one.close()
+            kept, self._idle = self._idle, {}
+        for idle in kept.values():
+            with suppress(IndexError):  # that was the last one
+                while True:
+                    idle.pop()[0].close()
 
 
 def quiet(connection: socket.socket) -> bool:

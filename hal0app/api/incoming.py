@@ -54,12 +54,14 @@ def of_its_head(find: Callable[[Incoming], T]) -> Callable[[Incoming], T]:
 
     @wraps(find)
     def found(request: Incoming) -> T:
-        try:
-            told: T = request.known[name]  # type: ignore[attr-defined]
-        except AttributeError:
+        known: dict[str, T] | None = getattr(request, "known", None)
+        if known is None:
             return find(request)
+        try:
+            return known[name]
         except KeyError:
-            told = request.known[name] = find(request)  # type: ignore[attr-defined]
+            pass  # nothing that is raised from here on is to tell of it
+        told = known[name] = find(request)
         return told
 
     return found

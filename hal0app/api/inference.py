@@ -66,8 +66,8 @@ def _read(
     if endpoint.form or is_form(request):
         check_plain(request)
         needed = next(iter(endpoint.required), "") if endpoint.form else ""
-        upload_ = form(request, upload(line, request.stream, idle_s), limit, hold, hal0.kept, needed)
-        return upload_, {"model": upload_.model}
+        sent = form(request, upload(line, request.stream, idle_s), limit, hold, hal0.kept, needed)
+        return sent, {"model": sent.model}
     body = json_fields(request, limit, line.socket, idle_s, hold)
     return body, body.scalars(NEEDED)
 

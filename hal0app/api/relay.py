@@ -109,13 +109,13 @@ class Relay:
 
 
 def head(status: int, headers: Headers, client: ClientSocket, closes: bool, usual: tuple[Header, ...] = ()) -> bytes:
-    """The head of an answer as it is sent; `closes`: the connection ends with this answer."""
-    all_ = [*headers, ("Date", _date(int(time.time())))]
+    """The head of an answer as it is sent, `usual` headers first; `closes`: the connection ends with this answer."""
+    own = [*headers, ("Date", _date(int(time.time())))]
     if closes:
-        all_.append(("Connection", "close"))
+        own.append(("Connection", "close"))
     elif not client.modern:
-        all_.append(("Connection", "keep-alive"))
-    return client_head.write(_status(status), all_, usual)
+        own.append(("Connection", "keep-alive"))
+    return client_head.write(_status(status), own, usual)
 
 
 @lru_cache(maxsize=4)

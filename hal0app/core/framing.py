@@ -10,7 +10,8 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-Spans = list[tuple[int, int]]
+Span = tuple[int, int]
+Spans = list[Span]
 
 TAIL_BYTES = 4  # enough to see the blank line that ends an event
 LINE_BYTES = 8192
@@ -39,7 +40,7 @@ def _whole() -> dict[int, bytes]:
 WHOLE = _whole()
 
 
-def whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
+def whole_chunks(data: bytes) -> tuple[tuple[Span, ...], int]:
     """The payload of the chunks at the beginning that are there to their last byte, and the place after them.
 
     Those that are written in another way than usual are left, and the last one, which is empty.
@@ -47,7 +48,7 @@ def whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
     return _seen(data) if len(data) <= SEEN_BYTES else _look_for_whole_chunks(data)
 
 
-def _look_for_whole_chunks(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
+def _look_for_whole_chunks(data: bytes) -> tuple[tuple[Span, ...], int]:
     spans: Spans = []
     at, usual = 0, _USUAL.match
     while (line := usual(data, at)) is not None:
@@ -184,7 +185,7 @@ class Chunked(Framing):
         self.boundary = self._at is _At.SIZE and not self._part
         return spans
 
-    def _note_whole(self, data: bytes, whole: tuple[tuple[int, int], ...]) -> None:
+    def _note_whole(self, data: bytes, whole: tuple[Span, ...]) -> None:
         """Note chunks; none is empty, so that the tail is in the last few, and mostly in the last one."""
         few = bool(whole) and whole[-1][1] - whole[-1][0] < TAIL_BYTES
         for start, end in whole[-TAIL_BYTES:] if few else whole[-1:]:

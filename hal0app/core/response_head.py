@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from hal0app.core.framing import Chunked, Framing, Length, Malformed, UntilClose
-from hal0app.core.headers import Headers
+from hal0app.core.headers import Header, Headers
 
 HEAD_BYTES = 65536
 BODILESS = frozenset({204, 304})
@@ -17,6 +17,7 @@ BODILESS = frozenset({204, 304})
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+# The length as servers mostly write it; one that is written in another way stays among the lines.
 _SIZED = re.compile(rb"\r\n[Cc]ontent-[Ll]ength:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n|\Z)")
 
 
@@ -24,7 +25,7 @@ class Head(msgspec.Struct, frozen=True):
     """`headers` have no Transfer-Encoding, and the length last; `reusable`: the connection stays open afterwards."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[Header, ...]
     framing: Framing
     reusable: bool
 
@@ -55,7 +56,7 @@ class _Told(NamedTuple):
 
     status: int
     minor: int
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[Header, ...]
     codings: tuple[str, ...]
     lengths: frozenset[str]
     closes: bool

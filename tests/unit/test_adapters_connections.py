@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -110,6 +113,58 @@ def test_stopping_closes_what_is_kept(pairs: Pairs) -> None:
     kept.stop()
     kept.run()
     assert one.fileno() == -1
+
+
+class Silent:
+    """As much of a connection as is asked of one that says nothing; `closed` counts."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def gettimeout(self) -> float:
+        return 30.0
+
+    def settimeout(self, wait_s: float) -> None:
+        pass
+
+    def recv(self, size: int, flags: int) -> bytes:
+        raise BlockingIOError
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("end", [Connections.stop, Connections.sweep], ids=["stopping", "sweeping"])
+def test_a_connection_is_either_taken_or_closed_whichever_thread_comes_first(
+    end: Callable[[Connections], None],
+) -> None:
+    for _ in range(10):
+        now = Now()
+        kept, old, young = Connections({HERE: 5000}, now), many(2500), many(2500)
+        for one in old:
+            kept.give(HERE, one)
+        now.tick += IDLE_S
+        for one in young:
+            kept.give(HERE, one)
+        with ThreadPoolExecutor(1) as other:
+            taking = other.submit(lambda kept=kept: list(iter(lambda: kept.take(HERE), None)))
+            end(kept)
+            taken = set(taking.result())
+        assert all(one.closed == (one not in taken) for one in (*old, *young))
+
+
+def many(number: int) -> list[Any]:
+    return [Silent() for _ in range(number)]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

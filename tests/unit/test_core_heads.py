@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,54 @@ def test_headers_keep_their_order_and_their_bytes() -> None:
     found = response_head.read(OK + b"X-A:1\r\nx-b: \xe4 \t\r\nX-A: \r\nContent-Length: 0\r\n\r\n", "GET")
     assert found is not None
     assert found[0].headers == (("X-A", "1"), ("x-b", "\xe4"), ("X-A", ""), ("Content-Length", "0"))
+
+
+def outcome(read: Callable[[], object]) -> object:
+    """What it gives, or why it refuses to."""
+    try:
+        return read()
+    except (Malformed, ValueError) as problem:
+        return str(problem)
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            *(b"X-A: 1", b"x-a:2", b"Connection: close", b"Transfer-Encoding: chunked", b"Y: a\rb", b"Y: a\nb", b"no"),
+            *(
+                b"Content-Length: 5",
+                b"CONTENT-LENGTH: 5",
+                b"content-length:6",
+                b"Content-Length: +5",
+                b"Content-Length:",
+            ),
+            *(b"X-Content-Length: 7", b"Y: a\rContent-Length: 7", b"Y: a\nContent-Length: 7", b" Content-Length: 7"),
+        ]
+    ),
+    max_size=4,
+)
+STATUS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204", b"HTTP/1.1 304 X", b"HTTP/1.1 103 X"]
+)
+
+
+@given(
+    STATUS, LINES, LINES, st.sampled_from([b"5", b"05", b" 5 \t", b"5,5", b"9" * 19]), st.sampled_from(["GET", "HEAD"])
+)
+def test_where_the_length_stands_and_how_its_name_is_written_does_not_matter(
+    status: bytes, before: list[bytes], after: list[bytes], value: bytes, method: str
+) -> None:
+    def told(*lines: bytes) -> object:
+        found = response_head.read(b"\r\n".join((*lines, b"", b"")) + b"HTTP/1.1 200 OK\r\n\r\nrest", method)
+        assert found is not None
+        head, rest = found
+        return head.status, head.headers, repr(head.framing.__dict__), type(head.framing), head.reusable, rest
+
+    quick, slow = (name + b":" + value for name in (b"Content-Length", b"CONTENT-LENGTH"))
+    expected = outcome(lambda: told(status, *before, slow, *after))
+    assert outcome(lambda: told(status, *before, quick, *after)) == expected
+    if not isinstance(expected, str):
+        assert told(status, quick, *before, *after) == told(status, *before, *after, quick) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,6 +143,22 @@ def test_a_request_that_would_become_another_is_not_written(target: str, header:
 def test_an_answer_that_would_become_two_is_not_written(bad: str) -> None:
     with pytest.raises(ValueError, match="line end"):
         client_head.write("200 OK", [("X-A", bad)])
+
+
+FIELDS = st.lists(
+    st.tuples(st.sampled_from(["X-A", "X-B\r"]), st.sampled_from(["1", "\xe4", "", "a\nb", "\0"])), max_size=3
+)
+
+
+@given(st.sampled_from(["200 OK", "200 O\nK"]), FIELDS, FIELDS)
+def test_usual_headers_are_written_as_any_others(
+    status: str, usual: list[tuple[str, str]], own: list[tuple[str, str]]
+) -> None:
+    together = outcome(lambda: client_head.write(status, [*usual, *own]))
+    for _ in range(2):
+        assert outcome(lambda: client_head.write(status, own, tuple(usual))) == together
+    parts = [status, *(part for pair in (*usual, *own) for part in pair)]
+    assert isinstance(together, bytes) == (not any(sign in part for part in parts for sign in "\r\n\0"))
 
 
 @pytest.mark.parametrize(
