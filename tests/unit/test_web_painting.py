@@ -63,6 +63,8 @@ PAGE_FACTS: dict[str, object] = {
     "answer": "",
     "facts": "",
     "failed": "",
+    "given": {"system": "", "temperature": "", "max_tokens": ""},
+    "aside": False,
     "parts": [],
     "wrong": "",
     "written": {},
