@@ -185,6 +185,18 @@ def test_an_open_page_becomes_that_of_the_new_hal0_unless_somebody_writes_on_it(
     assert busy.reloaded
 
 
+def test_a_page_that_asks_again_and_again_becomes_that_of_the_new_hal0_too(
+    installed: Updated, open_tab: OpenTab
+) -> None:
+    tab = open_tab(installed.app.url, allowed=GONE)
+    tab.page.route("**/events*", lambda route: route.continue_(url=f"{route.request.url}&poll=1"))
+    tab.page.goto(f"{installed.app.url}/slots")
+    tab.link("keptBack")
+    installed.update()
+    expect(tab.page.locator("h1")).to_have_text("Newer Slots")
+    tab.link("keptBack")
+
+
 def test_an_old_page_that_something_on_the_way_keeps_is_reloaded_once(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url)
     asked: list[str] = []

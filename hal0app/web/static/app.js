@@ -43,13 +43,9 @@
   let dirty = false;
   document.addEventListener("input", (event) => { if (event.target.closest("form[method=post]")) dirty = true; });
 
-  live.addEventListener("beat", (event) => {
-    heard = true;
-    beats += 1;
-    silent = 0;
-    const { boot, t } = JSON.parse(event.detail.data);
+  function pulse({ boot, t }, state) {
     ahead = Date.now() - t;
-    fresh("live");
+    fresh(state);
     if (boot === document.body.dataset.boot) return;
     // once: whatever keeps old pages on the way would be asked for ever
     const again = sessionStorage.getItem(RENEWED) === boot;
@@ -57,13 +53,20 @@
     if (busy() || again) return;
     sessionStorage.setItem(RENEWED, boot);
     location.reload();
+  }
+
+  live.addEventListener("beat", (event) => {
+    heard = true;
+    beats += 1;
+    silent = 0;
+    pulse(JSON.parse(event.detail.data), "live");
   });
   live.addEventListener("restarting", () => {
     restart = performance.now();
     show("restarting");
   });
-  live.addEventListener("polling", () => fresh("polling"));
-  live.addEventListener("kept-back", () => fresh("keptBack"));
+  live.addEventListener("polling", (event) => pulse(event.detail, "polling"));
+  live.addEventListener("kept-back", (event) => pulse(event.detail, "keptBack"));
   document.addEventListener("htmx:config:request", (event) => {
     if (event.target === live && silent > 1) event.detail.ctx.request.action += "&poll=1";
   });
