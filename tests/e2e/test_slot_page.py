@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from tests.support.waiting import eventually
 
 EVICTED = "model evicted from lemond (auto-reloads on next request)"
 MAKING_ROOM = "evicted to make room for tiny-b (auto-reloads on next request)"
+LOST = re.compile(r"^\? Out of touch · Slots · hal0 \(as of \d\d:\d\d:\d\d\)$")
 OpenTab = Callable[..., Tab]
 
 
@@ -188,11 +190,25 @@ def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: 
         tab.link("stale")
         expect(tab.page.locator("#link")).to_contain_text("No update for a while. Values below may be out of date.")
         expect(tab.page.locator("html")).to_have_attribute("data-stale", "")
+        expect(tab.page).to_have_title(LOST)
+        expect(tab.page.locator("#icon")).to_have_attribute("href", re.compile("^data:"))
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
     tab.link("live")
+    expect(tab.page).to_have_title("! 1 failed · Slots · hal0")
+    expect(tab.page.locator("#icon")).to_have_attribute("href", re.compile("/icon-alert"))
     assert not tab.reloaded
+
+
+def test_the_title_of_a_page_that_hears_nothing_tells_as_of_when_it_is(tab: Tab) -> None:
+    now, then = "! 1 failed · Slots · hal0", re.compile(r"^! 1 failed · Slots · hal0 \(as of \d\d:\d\d:\d\d\)$")
+    expect(tab.page).to_have_title(now)
+    for quiet, heard in ((lambda: tab.hide(True), lambda: tab.hide(False)), (lambda: tab.page.click("#pause"),) * 2):
+        quiet()
+        expect(tab.page).to_have_title(then)
+        heard()
+        expect(tab.page).to_have_title(now)
 
 
 def test_a_page_comes_back_after_hal0_was_restarted(box: Box, open_tab: OpenTab) -> None:

@@ -26,9 +26,10 @@
     if (restart !== null && performance.now() - restart < RESTART_MS && LOST.includes(state)) state = "restarting";
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    const asOf = state === "paused" || LOST.includes(state) ? ` (as of ${clock(beatClock)})` : "";
-    link.textContent = link.dataset[state] + asOf;
-    document.documentElement.toggleAttribute("data-stale", asOf !== "");
+    const old = state === "paused" || LOST.includes(state);
+    link.textContent = link.dataset[state] + (old ? asOf() : "");
+    document.documentElement.toggleAttribute("data-stale", old);
+    headline();
   }
 
   function fresh(state) {
@@ -107,10 +108,12 @@
   });
   document.addEventListener("visibilitychange", () => {
     beatAt = performance.now();
+    headline();
     if (!document.hidden) document.body.dispatchEvent(new Event("wake"));
   });
   setInterval(() => {
     const silence = performance.now() - beatAt;
+    if (document.hidden) headline(); // "as of" gets its day
     if (document.hidden || silence < STALE_MS) return;
     if (link.dataset.state !== "reconnecting") show("stale");
     if (silence > GIVE_UP_MS && connection && connection.reader) {
@@ -130,6 +133,8 @@
     if (today) return `${hours}:${two(date.getSeconds())}`;
     return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
   }
+
+  const asOf = () => ` (as of ${clock(beatClock)})`;
 
   // how long something goes on, or how long until it is tried again
   setInterval(() => {
@@ -157,10 +162,16 @@
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
-    const worst = document.getElementById("worst").dataset.title;
-    const wanted = worst ? `${worst} · ${title}` : title;
+    headline();
+  }
+
+  // What the browser's tab tells, and as of when, once nothing more comes: a hidden page has given its stream back.
+  function headline() {
+    const lost = LOST.includes(link.dataset.state), old = lost || paused || document.hidden;
+    const worst = lost ? link.dataset.title : document.getElementById("worst").dataset.title;
+    const wanted = `${worst ? `${worst} · ` : ""}${title}${old ? asOf() : ""}`;
     if (document.title !== wanted) document.title = wanted;
-    const face = worst ? icon.dataset.alert : icon.dataset.calm;
+    const face = icon.dataset[worst && !lost ? "alert" : old ? "lost" : "calm"];
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
