@@ -23,6 +23,7 @@ ENDPOINT = BY_NAME["chat/completions"]
 AGENT = "dashboard"
 HEADERS = [("Content-Type", "application/json"), ("X-hal0-Agent", AGENT)]
 LONGEST = 1 << 20
+ASIDE = {"system": "", "temperature": "", "max_tokens": "512"}  # what else the form has, as it is at first
 
 
 @bp.get("/chat")
@@ -33,7 +34,11 @@ def chat() -> Response:
 
 def _page(slot: str, question: str = "", answer: str = "", facts: str = "", problem: str = "") -> Response:
     slots = chat_slots(look(site().hal0, site().recall))
-    return page("chat", slots=slots, chosen=slot, question=question, answer=answer, facts=facts, failed=problem)
+    given = {key: request.form.get(key, first) for key, first in ASIDE.items()}
+    return page(
+        "chat", slots=slots, chosen=slot, question=question, answer=answer, facts=facts, failed=problem,
+        given=given, aside=given != ASIDE,
+    )  # fmt: skip
 
 
 @bp.post("/chat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -75,8 +76,10 @@ def _signed_in() -> Callable[[], bool]:
 
 
 def _whole(view: str, event: str) -> Response:
-    """The page's regions at once, for a page that asks again."""
-    return Response(site().hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": event})
+    """The page's regions at once, for a page that asks again, and as `event` what a beat would tell."""
+    hub = site().hub
+    told = json.dumps({event: hub.pulse()})
+    return Response(hub.whole(view), mimetype="text/html", headers={**HEADERS, "HX-Trigger": told})
 
 
 @bp.get("/events")

@@ -107,6 +107,10 @@ class Hub:
             self._refresh(view)
             return self._whole(view)
 
+    def pulse(self) -> dict[str, object]:
+        """What a page knows itself by: the build that is served, and the time in Unix milliseconds."""
+        return {"t": round(self._clock().wall * 1000), "boot": self._build}
+
     def say(self, html: str) -> None:
         """Send a message to every open page."""
         with self._lock:
@@ -183,7 +187,7 @@ class Hub:
         )
 
     def _beat(self) -> bytes:
-        return sse.frame(json.dumps({"t": round(self._clock().wall * 1000), "boot": self._build}), "beat")
+        return sse.frame(json.dumps(self.pulse()), "beat")
 
     def _send(self, places: Iterable[Place], frame: bytes) -> None:
         """A page that has not read what it got before is let go: its next connection begins with the whole."""

@@ -65,7 +65,9 @@ class Painter:
             lstrip_blocks=True,
             keep_trailing_newline=False,
         )
-        self._templates.globals.update(urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS, now=now_ms)
+        self._templates.globals.update(
+            urls=urls, views=VIEWS, build=build(urls), type_words=TYPE_WORDS, now=now_ms, zone=zone
+        )
         self._templates.filters.update(iso=iso, clock=clock, counted=counted, tokens=tokens, gib=gib, listed=listed)
 
     def render(self, template: str, **facts: object) -> Markup:
@@ -96,6 +98,11 @@ def build(urls: Mapping[str, str]) -> str:
 def now_ms() -> int:
     """The server's clock when a page was made, by which the browser reads its own; Unix milliseconds."""
     return round(datetime.now(UTC).timestamp() * 1000)
+
+
+def zone() -> str:
+    """The zone of the times that no script puts into the reader's own, `CET` or `+03`."""
+    return datetime.now(UTC).astimezone().tzname() or "local"
 
 
 def iso(seconds: float) -> str:

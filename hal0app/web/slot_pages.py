@@ -16,7 +16,6 @@ from hal0app.errors import Hal0Error
 from hal0app.services.definitions import SEEDED
 from hal0app.web import slot_form
 from hal0app.web.blueprint import YOU, asking, begun, bp
-from hal0app.web.painting import clock
 from hal0app.web.site import site
 
 WORDS = {"slot.exists": "Name is taken by a slot.", "request.missing_field": "Choose one."}
@@ -35,6 +34,8 @@ class Draft:
     problems: dict[str, str] | None = None
     meanwhile: dict[str, str] | None = None
     summary: str = ""
+    overtaken: bool = False
+    overtaken_at: float | None = None  # Unix seconds, where the journal tells it
 
 
 def _form(draft: Draft, status: int = 200) -> Response:
@@ -130,9 +131,8 @@ def _conflict(draft: Draft) -> Response:
     written = draft.texts or {}
     differing = {key: text or "empty" for key, text in now.items() if text != written.get(key)}
     told = site().recall.told().of_slot.get(draft.name, ())
-    changed = next((f" at {clock(one.ts)}" for one in told if one.kind == "slot.config"), "")
-    summary = f"This slot changed{changed} while you edited. Your text is kept below; review and save again."
-    again = _with(draft, etag=slots.etag(draft.name), meanwhile=differing, summary=summary)
+    changed = next((one.ts for one in told if one.kind == "slot.config"), None)
+    again = _with(draft, etag=slots.etag(draft.name), meanwhile=differing, overtaken=True, overtaken_at=changed)
     return _form(again, errors.CODES["request.conflict"].status)
 
 

@@ -135,6 +135,7 @@ def test_without_a_script_the_whole_answer_comes_at_once(box: Box, open_tab: Ope
     expect(facts).to_contain_text("slot primary · model tiny-a · waited ")
     expect(facts).to_contain_text("5 tokens · ")
     expect(facts).to_contain_text("ended: length")
+    expect(tab.page.locator("#max_tokens")).to_have_value("5")
     newest = box.app.get("/api/requests").json()[0]
     assert (newest["slot"], newest["model"], newest["agent"]) == ("primary", "tiny-a", "dashboard")
     assert (newest["endpoint"], newest["status"], newest["tokens_out"]) == ("chat/completions", 200, 5)
@@ -142,6 +143,27 @@ def test_without_a_script_the_whole_answer_comes_at_once(box: Box, open_tab: Ope
     assert (load["agent"], load["data"]["cause"]["request"]) == ("dashboard", newest["id"])
     tab.page.goto(f"{box.url}/journal?kind=slot.load")
     expect(tab.page.locator("#log li").last).to_contain_text(f"(by dashboard, request {newest['id']})")
+
+
+def test_without_a_script_the_form_comes_back_with_what_was_set(box: Box, open_tab: OpenTab) -> None:
+    tab = open_tab(box.url, java_script_enabled=False)
+    tab.page.goto(f"{box.url}/chat?slot=ghost")
+    expect(tab.page.locator("#chat-more")).not_to_have_attribute("open", "")
+    tab.page.click("#chat-more > summary")
+    aside = {"#system": "You are <b>brief</b>.", "#temperature": "0,2", "#max_tokens": "5"}
+    for field, text in aside.items():
+        tab.page.fill(field, text)
+    tab.page.fill("#prompt", "a question for nobody")
+    tab.page.click("#chat-send")
+    expect(tab.page.locator(".bubble .problem")).to_contain_text("nowhere")
+    for field, text in {**aside, "#prompt": "a question for nobody"}.items():
+        expect(tab.page.locator(field)).to_have_value(text)
+        expect(tab.page.locator(field)).to_be_visible()
+    tab.page.fill("#prompt", "")
+    tab.page.select_option("#chat-slot", "primary")
+    tab.page.click("#chat-send")
+    expect(tab.page.locator("#system")).to_have_value(aside["#system"])
+    expect(tab.page.locator("#chat-slot")).to_have_value("primary")
 
 
 def test_a_refusal_without_a_script_is_on_record_too(box: Box, open_tab: OpenTab) -> None:

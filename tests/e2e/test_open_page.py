@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ WRONG = """{ const Right = Date, ahead = 27 * 3600 * 1000;
         constructor(...given) { if (given.length) super(...given); else super(Right.now() + ahead); }
         static now() { return Right.now() + ahead; } }; }"""
 TODAY = re.compile(r"^\d\d:\d\d:\d\d$")
+KOLKATA = timezone(timedelta(hours=5, minutes=30))
+TIMES = """() => [[...document.querySelectorAll('time:not([data-count])')].map(one => [one.dateTime, one.textContent]),
+    [...document.querySelectorAll('#residency title')].map(one => one.textContent)]"""
 
 
 # -- behind another page it costs nothing
@@ -115,6 +119,19 @@ def test_times_are_right_whatever_the_browsers_clock_says(box: Box, open_tab: Op
     expect(tab.page.locator("#link")).to_have_text(re.compile(r"\(as of \d\d:\d\d:\d\d\)$"))
 
 
+def test_every_time_is_told_by_the_readers_clock_in_the_titles_of_the_picture_too(box: Box, open_tab: OpenTab) -> None:
+    assert box.app.chat("primary").ok
+    tab = open_tab(box.url, timezone_id="Asia/Kolkata").open("/slots")
+    expect(tab.page.locator("#residency title", has_text="primary")).not_to_have_count(0)
+    told, titles = tab.page.evaluate(TIMES)
+    for utc, text in told:
+        then = datetime.fromisoformat(utc).astimezone(KOLKATA)
+        assert text in (f"{then:%H:%M:%S}", f"{then.day} {then:%b %H:%M}")
+    in_titles = {time for title in titles for time in re.findall(r"\d\d:\d\d:\d\d", title)}
+    assert in_titles
+    assert in_titles <= {text for _, text in told}
+
+
 # -- hal0 is updated under it
 
 
@@ -166,6 +183,18 @@ def test_an_open_page_becomes_that_of_the_new_hal0_unless_somebody_writes_on_it(
     expect(busy.page.locator("#renewed")).to_be_hidden()
     busy.link("live")
     assert busy.reloaded
+
+
+def test_a_page_that_asks_again_and_again_becomes_that_of_the_new_hal0_too(
+    installed: Updated, open_tab: OpenTab
+) -> None:
+    tab = open_tab(installed.app.url, allowed=GONE)
+    tab.page.route("**/events*", lambda route: route.continue_(url=f"{route.request.url}&poll=1"))
+    tab.page.goto(f"{installed.app.url}/slots")
+    tab.link("keptBack")
+    installed.update()
+    expect(tab.page.locator("h1")).to_have_text("Newer Slots")
+    tab.link("keptBack")
 
 
 def test_an_old_page_that_something_on_the_way_keeps_is_reloaded_once(box: Box, open_tab: OpenTab) -> None:

@@ -114,6 +114,7 @@ def test_a_slot_that_changed_meanwhile_is_not_overwritten(box: Box, open_tab: Op
     expect(tab.page.get_by_role("alert").first).to_contain_text(
         re.compile(r"This slot changed at \d\d:\d\d:\d\d while you edited\. Your text is kept below")
     )
+    expect(tab.page.get_by_role("alert").first.locator("time")).to_have_count(1)
     expect(tab.page.locator("#ctx_size")).to_have_value("512")
     expect(tab.page.locator(".check:has(#pinned)")).to_contain_text("Saved meanwhile: on")
     assert box.app.slot(mine)["ctx_size"] is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 from collections.abc import Callable
 
@@ -18,6 +20,7 @@ from tests.support.waiting import eventually
 
 EVICTED = "model evicted from lemond (auto-reloads on next request)"
 MAKING_ROOM = "evicted to make room for tiny-b (auto-reloads on next request)"
+LOST = re.compile(r"^\? Out of touch · Slots · hal0 \(as of \d\d:\d\d:\d\d\)$")
 OpenTab = Callable[..., Tab]
 
 
@@ -187,11 +190,25 @@ def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: 
         tab.link("stale")
         expect(tab.page.locator("#link")).to_contain_text("No update for a while. Values below may be out of date.")
         expect(tab.page.locator("html")).to_have_attribute("data-stale", "")
+        expect(tab.page).to_have_title(LOST)
+        expect(tab.page.locator("#icon")).to_have_attribute("href", re.compile("^data:"))
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
     tab.link("live")
+    expect(tab.page).to_have_title("! 1 failed · Slots · hal0")
+    expect(tab.page.locator("#icon")).to_have_attribute("href", re.compile("/icon-alert"))
     assert not tab.reloaded
+
+
+def test_the_title_of_a_page_that_hears_nothing_tells_as_of_when_it_is(tab: Tab) -> None:
+    now, then = "! 1 failed · Slots · hal0", re.compile(r"^! 1 failed · Slots · hal0 \(as of \d\d:\d\d:\d\d\)$")
+    expect(tab.page).to_have_title(now)
+    for quiet, heard in ((lambda: tab.hide(True), lambda: tab.hide(False)), (lambda: tab.page.click("#pause"),) * 2):
+        quiet()
+        expect(tab.page).to_have_title(then)
+        heard()
+        expect(tab.page).to_have_title(now)
 
 
 def test_a_page_comes_back_after_hal0_was_restarted(box: Box, open_tab: OpenTab) -> None:
@@ -294,10 +311,10 @@ def test_scripts_and_styles_are_kept_for_ever_and_pages_are_not(box: Box) -> Non
 
 def test_a_page_that_no_stream_reaches_may_ask_for_all_of_it_again_and_again(box: Box) -> None:
     answer = requests.get(f"{box.url}/events?view=slots&poll=1", timeout=30)
-    assert (answer.headers["Content-Type"].partition(";")[0], answer.headers["HX-Trigger"]) == (
-        "text/html",
-        "kept-back",
-    )
+    assert answer.headers["Content-Type"].partition(";")[0] == "text/html"
+    boot = requests.get(f"{box.url}/slots", timeout=30).text.partition('data-boot="')[2].partition('"')[0]
+    told = json.loads(answer.headers["HX-Trigger"])["kept-back"]
+    assert (told["boot"], told["t"] > 0) == (boot, True)
     assert 'hx-target="#slot-grid"' in answer.text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hal0app.core.residency import Link, Observation
 from hal0app.core.slot import Record, State
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import SlotType
+from hal0app.core.timeline import Lane, Loss, Phase, Span, Timeline
 from hal0app.services.lemond_config import Reading
 from hal0app.services.observer import Snapshot
 from hal0app.services.recall import Told
@@ -61,6 +63,8 @@ PAGE_FACTS: dict[str, object] = {
     "answer": "",
     "facts": "",
     "failed": "",
+    "given": {"system": "", "temperature": "", "max_tokens": ""},
+    "aside": False,
     "parts": [],
     "wrong": "",
     "written": {},
@@ -311,6 +315,23 @@ def test_what_a_failed_load_took_away_and_a_restart_are_told_until_they_are_mend
     assert "Lemonade restarted at" in with_slot(Reason.LEMOND_RESTARTED, back)
     assert "<p" not in with_slot(Reason.EVICTED, back)
     assert "<p" not in with_slot(Reason.LEMOND_RESTARTED, Entry(100.0, "lemond.restart", ""))
+
+
+def test_a_time_stands_nowhere_but_where_the_browser_puts_the_readers_own() -> None:
+    assert [one.name for one in EVERY_TEMPLATE if "| clock" in one.read_text()] == ["_parts.html"]
+    lane = Lane("a", (Span(Phase.LOADED, 60.0, 120.0),), (Loss("a", "tiny", 120.0, Reason.EVICTED, "gone"),))
+    picture = PAINTER.render("partials/_residency.html", it=Timeline(0.0, 3600.0, (lane,)))
+    assert [re.findall(r'datetime="([^"]+)"', title) for title in re.findall("<title>.*</title>", picture)] == [
+        ["1970-01-01T00:01:00Z", "1970-01-01T00:02:00Z"],
+        ["1970-01-01T00:02:00Z"],
+    ]
+
+
+def test_without_a_script_a_page_says_by_whose_clock_it_tells_the_time() -> None:
+    page = PAINTER.render(
+        "slots.html", region=Stage().hub.picture("slots"), view="slots", current="slots", **PAGE_FACTS
+    )
+    assert f"by this host's clock ({datetime.now().astimezone().tzname()})" in page
 
 
 def test_times_for_machines_are_utc() -> None:

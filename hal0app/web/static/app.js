@@ -26,9 +26,10 @@
     if (restart !== null && performance.now() - restart < RESTART_MS && LOST.includes(state)) state = "restarting";
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    const asOf = state === "paused" || LOST.includes(state) ? ` (as of ${clock(beatClock)})` : "";
-    link.textContent = link.dataset[state] + asOf;
-    document.documentElement.toggleAttribute("data-stale", asOf !== "");
+    const old = state === "paused" || LOST.includes(state);
+    link.textContent = link.dataset[state] + (old ? asOf() : "");
+    document.documentElement.toggleAttribute("data-stale", old);
+    headline();
   }
 
   function fresh(state) {
@@ -43,13 +44,9 @@
   let dirty = false;
   document.addEventListener("input", (event) => { if (event.target.closest("form[method=post]")) dirty = true; });
 
-  live.addEventListener("beat", (event) => {
-    heard = true;
-    beats += 1;
-    silent = 0;
-    const { boot, t } = JSON.parse(event.detail.data);
+  function pulse({ boot, t }, state) {
     ahead = Date.now() - t;
-    fresh("live");
+    fresh(state);
     if (boot === document.body.dataset.boot) return;
     // once: whatever keeps old pages on the way would be asked for ever
     const again = sessionStorage.getItem(RENEWED) === boot;
@@ -57,13 +54,20 @@
     if (busy() || again) return;
     sessionStorage.setItem(RENEWED, boot);
     location.reload();
+  }
+
+  live.addEventListener("beat", (event) => {
+    heard = true;
+    beats += 1;
+    silent = 0;
+    pulse(JSON.parse(event.detail.data), "live");
   });
   live.addEventListener("restarting", () => {
     restart = performance.now();
     show("restarting");
   });
-  live.addEventListener("polling", () => fresh("polling"));
-  live.addEventListener("kept-back", () => fresh("keptBack"));
+  live.addEventListener("polling", (event) => pulse(event.detail, "polling"));
+  live.addEventListener("kept-back", (event) => pulse(event.detail, "keptBack"));
   document.addEventListener("htmx:config:request", (event) => {
     if (event.target === live && silent > 1) event.detail.ctx.request.action += "&poll=1";
   });
@@ -104,10 +108,12 @@
   });
   document.addEventListener("visibilitychange", () => {
     beatAt = performance.now();
+    headline();
     if (!document.hidden) document.body.dispatchEvent(new Event("wake"));
   });
   setInterval(() => {
     const silence = performance.now() - beatAt;
+    if (document.hidden) headline(); // "as of" gets its day
     if (document.hidden || silence < STALE_MS) return;
     if (link.dataset.state !== "reconnecting") show("stale");
     if (silence > GIVE_UP_MS && connection && connection.reader) {
@@ -127,6 +133,8 @@
     if (today) return `${hours}:${two(date.getSeconds())}`;
     return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
   }
+
+  const asOf = () => ` (as of ${clock(beatClock)})`;
 
   // how long something goes on, or how long until it is tried again
   setInterval(() => {
@@ -154,10 +162,16 @@
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
-    const worst = document.getElementById("worst").dataset.title;
-    const wanted = worst ? `${worst} · ${title}` : title;
+    headline();
+  }
+
+  // What the browser's tab tells, and as of when, once nothing more comes: a hidden page has given its stream back.
+  function headline() {
+    const lost = LOST.includes(link.dataset.state), old = lost || paused || document.hidden;
+    const worst = lost ? link.dataset.title : document.getElementById("worst").dataset.title;
+    const wanted = `${worst ? `${worst} · ` : ""}${title}${old ? asOf() : ""}`;
     if (document.title !== wanted) document.title = wanted;
-    const face = worst ? icon.dataset.alert : icon.dataset.calm;
+    const face = icon.dataset[worst && !lost ? "alert" : old ? "lost" : "calm"];
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
