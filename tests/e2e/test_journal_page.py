@@ -152,6 +152,16 @@ def test_lines_that_did_not_come_are_told(box: Box, open_tab: OpenTab) -> None:
     expect(tab.page.locator("#log-thin")).to_have_text("Showing 1 in 5 lines. Download full log")
 
 
+def test_on_a_narrow_screen_a_kind_is_never_broken_in_two(box: Box, open_tab: OpenTab) -> None:
+    store = Store(box.app.home / "var" / "hal0.db", Retention())
+    store.write_journal([Entry(time.time(), "system.lemond_down", "as long as they get", "warning")])
+    store.close()
+    tab = open_tab(box.url, viewport={"width": 320, "height": 800}).open("/journal?kind=system.lemond_down")
+    kind = tab.page.locator("#log li", has_text="as long as they get").locator(".kind")
+    assert kind.evaluate("one => one.clientHeight / parseFloat(getComputedStyle(one).lineHeight)") < 1.5
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_lemonades_own_log_is_beside_it_as_it_comes(box: Box, open_tab: OpenTab) -> None:
     tab = open_tab(box.url).open("/journal")
     tab.page.click("text=Lemonade's own log")

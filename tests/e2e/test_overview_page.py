@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import requests
 from playwright.sync_api import expect
 
@@ -52,6 +53,20 @@ def test_no_mark_stays_green_on_a_page_that_is_out_of_touch(box: Box, open_tab: 
         tab.link("reconnecting")
         expect(mark).to_have_css("fill", "none")
         tab.page.unroute("**/events*")
+
+
+def test_what_a_narrow_page_says_of_its_connection_moves_nothing_beside_it(
+    box: Box, open_tab: Callable[..., Tab]
+) -> None:
+    tab = open_tab(box.url, allowed=("net::ERR_", "Failed to fetch"), viewport={"width": 320, "height": 640}).open("/")
+    pause = tab.page.locator("#pause")
+    before = pause.bounding_box()
+    tab.page.route("**/events*", lambda route: route.abort())
+    tab.page.evaluate("htmx.find('#live')._htmx.sse.reader.cancel()")
+    tab.link("reconnecting")
+    now = pause.bounding_box()
+    assert now == pytest.approx(before, abs=1)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 def test_it_reads_without_a_script_and_the_api_tells_the_machine(box: Box, open_tab: Callable[..., Tab]) -> None:
