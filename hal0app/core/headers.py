@@ -35,7 +35,7 @@ def plain(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if name.lower() != "accept-encoding"]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def downwards(headers: tuple[Header, ...]) -> tuple[Header, ...]:
     """The upstream's headers that go to the client."""
     return tuple(_unnamed(list(headers), [pair for pair in headers if _goes_down(pair[0])]))
@@ -85,7 +85,7 @@ def is_stream(headers: Iterable[Header]) -> bool:
     return kind(tuple(headers)).startswith(STREAM)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def kind(headers: tuple[Header, ...]) -> str:
     """The content type in lower case, empty when there is none."""
     return value(headers, "content-type").lower()

@@ -72,7 +72,7 @@ def _parse(text: bytes, method: str) -> Head:
     return Head(told.status, headers, framing, reusable)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _told(text: bytes) -> _Told:
     """What a head tells but for its length, mostly: with that left out servers say the same again and again."""
     first, *lines = text.split(b"\r\n")
