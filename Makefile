@@ -16,6 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 lane = @start=$$SECONDS; verdict=passed; rc=0; ( $(2) ) || { rc=$$?; verdict=FAILED; }; \
 	echo "lane $(1): $$verdict in $$((SECONDS - start)) s"; exit $$rc
 
+# $(call beside,ONE,OTHER): run both at once; what OTHER prints comes after ONE. Fails when either does.
+beside = ( log=$$(mktemp); trap 'rm -f $$log' EXIT; rc=0; ( $(2) ) >$$log 2>&1 & other=$$!; \
+	( $(1) ) || rc=$$?; wait $$other || rc=$$?; cat $$log; exit $$rc )
+
 # $(call venv,FOLDER,LOCK): a fresh virtual environment with exactly what LOCK lists, and this checkout.
 define venv
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("hal0 needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -74,17 +78,21 @@ uninstall: ## take hal0 off again; PURGE=1 takes models, slots and history, too
 
 ##@ Check
 .PHONY: test
-test: lint types unit contract integration browser ## every lane that needs no root
+test: lint types lanes-in-processes ## every lane that needs no root
 
 .PHONY: test-all
 test-all: root test lanes-with-root ## every lane; needs root: sudo make test-all
 
-# These two wait more than they compute, and share nothing but apt, so their tools are installed before they start.
+# Lanes wait as much as they compute, and share nothing but apt, so their tools are installed before they start.
+ONE_AFTER_THE_OTHER := $(MAKE) --no-print-directory
+.PHONY: lanes-in-processes
+lanes-in-processes: $(DEV)/.ready systemd-tools chromium
+	@$(call beside,$(ONE_AFTER_THE_OTHER) unit contract integration,$(ONE_AFTER_THE_OTHER) browser)
+
 .PHONY: lanes-with-root
 lanes-with-root: root $(DEV)/.ready chromium
 	@tests/lemond/chroot.sh >/dev/null && tests/installer/install-tools.sh
-	@log=$$(mktemp); trap 'rm -f $$log' EXIT; rc=0; $(MAKE) installer >$$log 2>&1 & installer=$$!; \
-	  $(MAKE) test-lemond || rc=$$?; wait $$installer || rc=$$?; cat $$log; exit $$rc
+	@$(call beside,$(ONE_AFTER_THE_OTHER) test-lemond,$(ONE_AFTER_THE_OTHER) installer)
 
 .PHONY: lint
 lint: $(DEV)/.ready $(LINT)/.ready ## ruff, ansible-lint (offline), yamllint, shellcheck
@@ -112,12 +120,11 @@ contract: $(DEV)/.ready ## the Lemonade contract, held by the embedded engine
 
 .PHONY: integration
 integration: $(DEV)/.ready ## hal0 in real processes over the embedded engine: the API, the promises, three minutes of load
-	$(call lane,integration,$(IN_TWO))
+	$(call lane,integration,$(call beside,$(WAITS),$(WORKS)))
 
-# Each waits more than it computes: for clients that are patient, and for a soak that has its minutes.
-IN_TWO = log=$$(mktemp); trap 'rm -f $$log' EXIT; rc=0; \
-	( $(PYTEST) tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 3 --kills 0 ) >$$log 2>&1 & other=$$!; \
-	$(PYTEST) tests/relay tests/integration --engine embedded || rc=$$?; wait $$other || rc=$$?; cat $$log; exit $$rc
+# The clients of the first are patient; the soak has its minutes.
+WAITS = $(PYTEST) tests/relay tests/integration --engine embedded
+WORKS = $(PYTEST) tests/acceptance tests/stateful --engine embedded && $(SOAK) --minutes 3 --kills 0
 
 .PHONY: browser
 browser: $(DEV)/.ready chromium ## the whole of hal0 in real processes, seen through Chromium
@@ -129,13 +136,12 @@ test-lemond: root $(DEV)/.ready chromium ## the contract, the promises and the p
 
 .PHONY: installer
 installer: root $(DEV)/.ready ## `make install` on booted Debian hosts, with AMD's real lemond (root)
-	$(call lane,installer,tests/installer/install-tools.sh && tests/lemond/chroot.sh >/dev/null && $(ON_HOSTS))
+	$(call lane,installer,tests/installer/install-tools.sh && tests/lemond/chroot.sh >/dev/null && export HAL0_HOSTS_RUN=$$$$ && $(call beside,$(FIRST_HALF),$(SECOND_HALF)))
 
-# In two, for a play leaves a processor idle: what takes as long as the rest. They share forky's installation.
-SECOND := $(addprefix tests/installer/,bookworm test_methods.py test_upgrade.py)
-ON_HOSTS = log=$$(mktemp); trap 'rm -f $$log' EXIT; rc=0; export HAL0_HOSTS_RUN=$$$$; \
-	$(PYTEST) $(SECOND) >$$log 2>&1 & second=$$!; \
-	$(PYTEST) tests/installer $(addprefix --ignore ,$(SECOND)) || rc=$$?; wait $$second || rc=$$?; cat $$log; exit $$rc
+# In two, for a play leaves a processor idle. They share forky's installation.
+HALF := $(addprefix tests/installer/,bookworm test_methods.py test_upgrade.py)
+FIRST_HALF = $(PYTEST) tests/installer $(addprefix --ignore ,$(HALF))
+SECOND_HALF = $(PYTEST) $(HALF)
 
 ##@ Measure
 MINUTES ?= 3

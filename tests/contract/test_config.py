@@ -16,7 +16,7 @@ def test_the_whole_configuration_can_be_read(engine: Engine) -> None:
     config = client.get(engine, "/internal/config").json()
     assert (config["port"], config["max_loaded_models"], config["offline"]) == (engine.port, 2, True)
     assert config["extra_models_dir"] == str(engine.models_dir)
-    assert config["llamacpp"]["args"] == "--parallel 1 --threads 2"
+    assert config["llamacpp"]["args"] == "--parallel 1 --threads 1"
 
 
 def test_a_change_is_in_effect_and_in_the_file_at_once(engine: Engine) -> None:
@@ -27,11 +27,11 @@ def test_a_change_is_in_effect_and_in_the_file_at_once(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"llamacpp": {"args": "--parallel 1 --threads 2"}}, {"llamacpp_args": "--parallel 1 --threads 2"}]
+    "change", [{"llamacpp": {"args": "--parallel 1 --threads 1"}}, {"llamacpp_args": "--parallel 1 --threads 1"}]
 )
 def test_a_section_can_be_spelled_nested_or_flat(engine: Engine, change: dict[str, Any]) -> None:
     answer = client.post(engine, "/internal/set", change)
-    expected = {"llamacpp": {"args": "--parallel 1 --threads 2"}}
+    expected = {"llamacpp": {"args": "--parallel 1 --threads 1"}}
     assert answer.json() == {"status": "success", "updated": expected}
 
 
@@ -60,8 +60,8 @@ def test_a_configured_argument_counts_at_the_next_load(engine: Engine) -> None:
     client.loaded(engine, "chat-a")
     try:
         assert client.post(engine, "/internal/set", {"llamacpp": {"args": "--parallel 2"}}).ok
-        assert engine.residents()["chat-a"]["recipe_options"]["llamacpp_args"] == "--parallel 1 --threads 2"
+        assert engine.residents()["chat-a"]["recipe_options"]["llamacpp_args"] == "--parallel 1 --threads 1"
         client.loaded(engine, "chat-b")
         assert engine.residents()["chat-b"]["recipe_options"]["llamacpp_args"] == "--parallel 2"
     finally:
-        client.post(engine, "/internal/set", {"llamacpp": {"args": "--parallel 1 --threads 2"}})
+        client.post(engine, "/internal/set", {"llamacpp": {"args": "--parallel 1 --threads 1"}})

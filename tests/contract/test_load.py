@@ -51,10 +51,10 @@ def test_a_chat_uses_the_resident_whatever_its_options(engine: Engine) -> None:
 
 
 def test_args_of_a_load_are_merged_over_the_configured_ones(engine: Engine) -> None:
-    client.loaded(engine, "chat-a", llamacpp_args="--threads 1 --temp 0.5")
+    client.loaded(engine, "chat-a", llamacpp_args="--threads 2 --temp 0.5")
     entry = engine.residents()["chat-a"]
-    assert entry["recipe_options"]["llamacpp_args"] == "--parallel 1 --temp 0.5 --threads 1"
-    assert " ".join(entry["launch_command"]).endswith("--parallel 1 --temp 0.5 --threads 1")
+    assert entry["recipe_options"]["llamacpp_args"] == "--parallel 1 --temp 0.5 --threads 2"
+    assert " ".join(entry["launch_command"]).endswith("--parallel 1 --temp 0.5 --threads 2")
 
 
 def test_args_of_a_load_can_stand_alone(engine: Engine) -> None:

@@ -52,9 +52,9 @@ def test_a_slot_that_runs_with_other_options_is_reloaded_or_keeps_them(box: Box,
         tab = open_tab(url).open()
         tab.card("second", "Drift")
         expect(tab.page.locator("#slot-second .sentence")).to_contain_text("this slot asks for a context of 256 tokens")
-        box.app.patch("second", {"llamacpp_args": "--threads 1", "max_in_flight": 2})
+        box.app.patch("second", {"llamacpp_args": "--threads 2", "max_in_flight": 2})
         expect(tab.page.locator("#slot-second .sentence")).to_contain_text(
-            "the options --threads 1, 2 requests at once"
+            "the options --threads 2, 2 requests at once"
         )
         tab.press("second", "restart")
         tab.card("second", "Ready")

@@ -39,9 +39,14 @@ depersonalise() {
   : >"$root/etc/machine-id"
   rm -f "$root"/etc/ssh/ssh_host_*
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
-  for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer; do
+  for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
   done
+}
+
+# llama.cpp recommends it: a gigabyte of ROCm, unpacked on every host anew, and none of them has a GPU.
+without_rocm() {
+  printf 'Package: libggml0-backend-hip\nPin: release *\nPin-Priority: -1\n' >"$1/etc/apt/preferences.d/without-rocm"
 }
 
 # PID 1 under nspawn: on a kernel with cgroup v1, make the controllers writable and become systemd.
@@ -64,6 +69,7 @@ build() {
     "$SUITE" "$tmp" "$(mirror)" >"$BASE.log" 2>&1
   configure_clients "$tmp"
   depersonalise "$tmp"
+  without_rocm "$tmp"
   write_init "$tmp"
   mv "$tmp" "$BASE"
 }

@@ -179,11 +179,14 @@ class Engine:
 
 
 def config(port: int, models_dir: Path, max_loaded_models: int, **more: Any) -> dict[str, Any]:
-    """A config.json for lemond on a machine without a GPU; `more` overrides."""
+    """A config.json for lemond on a machine without a GPU; `more` overrides.
+
+    One thread: two of a tiny model wait for each other, spinning, and on a busy machine that is most of what they do.
+    """
     return {
         "config_version": 2, "port": port, "host": "127.0.0.1", "max_loaded_models": max_loaded_models,
         "extra_models_dir": str(models_dir), "broadcast": False, "no_fetch_executables": True, "offline": True,
-        "llamacpp": {"backend": "system", "prefer_system": True, "args": "--parallel 1 --threads 2"},
+        "llamacpp": {"backend": "system", "prefer_system": True, "args": "--parallel 1 --threads 1"},
         **more,
     }  # fmt: skip
 
