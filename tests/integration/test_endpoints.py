@@ -417,7 +417,8 @@ def test_a_name_with_line_ends_is_no_header(
     _, first = ported
     answer = on(first + 4, f"/v1/{path}{query}", {**body, "model": "a\r\nX-Evil: 1"})
     assert code(answer) == (400, why)
-    assert answer.headers["X-Hal0-Model"] == "a%0D%0AX-Evil%3A%201"
+    assert answer.headers["X-Hal0-Slot"]
+    assert {"X-Evil", "X-Hal0-Model"}.isdisjoint(answer.headers)  # the slot has no model, whatever is named
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/primary", "/v1/health"])
