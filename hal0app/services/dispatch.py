@@ -165,8 +165,10 @@ class Dispatch:
             self._observer.wake()
 
         forget = client.on_gone(leave)
-        self._observer.after(self._clock(), SETTLE_S, wanted=lambda: not gone.is_set())
-        forget()
+        try:
+            self._observer.after(self._clock(), SETTLE_S, wanted=lambda: not gone.is_set())
+        finally:
+            forget()
         if gone.is_set():
             raise failure(Aborted(), client)
 
