@@ -84,7 +84,8 @@ def test_a_power_cut_loses_nothing(answering: Host) -> None:
 
 @pytest.mark.parametrize("pattern", ["[h]al0app.gunicorn_conf", "/usr/bin/[l]emond", "[l]lama-server"])
 def test_what_is_killed_is_back(answering: Host, pattern: str) -> None:
-    answering.run(f"kill -KILL $(pgrep -f '{pattern}')")
+    """pkill, for what pgrep finds may be gone before a kill of it, which then fails."""
+    answering.run(f"pkill -KILL -f '{pattern}'")
     answers(answering)
 
 
