@@ -396,6 +396,7 @@ def test_the_last_hour_is_told_without_computing_it() -> None:
     worker = threading.Thread(target=stats.run, daemon=True)
     worker.start()
     assert eventually(lambda: stats.hour, "the hour is computed")["primary"].ttft_p50 == 5
+    assert {by for *_, by in history.summed} == {"slot"}  # nobody asked for endpoints
     stats.stop()
     worker.join(20)
     assert not worker.is_alive()
