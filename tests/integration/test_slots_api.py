@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import requests
 
 from tests.support.app import App
@@ -95,17 +97,25 @@ def test_a_seeded_slot_cannot_be_deleted(app: App) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "slot.seeded")
 
 
+def how_it_ends(app: App, where: str) -> dict[str, Any]:
+    """What becomes of an operation; it is known from the moment on that it was answered with."""
+
+    def told() -> dict[str, Any]:
+        answer = app.get(where)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    assert told()["status"] in {"queued", "running", "done", "failed"}
+    eventually(lambda: told()["status"] in {"done", "failed"}, "it ended")
+    return told()
+
+
 def test_load_and_unload_are_operations_with_an_id_and_an_end(app: App) -> None:
     started = app.post("/api/slots/second/load")
     assert started.status_code == 202
     where = started.headers["Location"]
 
-    def ended() -> bool:
-        answer = app.get(where)
-        return answer.ok and answer.json()["status"] == "done"
-
-    eventually(ended, "the load is done")
-    assert app.get(where).json()["slot"] == "second"
+    assert how_it_ends(app, where)["slot"] == "second"
     app.slot_is("second", "ready")
 
     answer = app.post("/api/slots/second/unload?wait=true", headers={"X-hal0-Agent": "a test"})
@@ -114,6 +124,23 @@ def test_load_and_unload_are_operations_with_an_id_and_an_end(app: App) -> None:
     assert (slot["state"], slot["reason"], slot["message"]) == ("offline", "operator", "unloaded by a test")
     again = app.post("/api/slots/second/unload?wait=true")
     assert again.json()["reason"] == "operator"
+
+
+def test_an_operation_that_has_nothing_to_do_or_is_refused_is_told_as_well(app: App) -> None:
+    def asked(act: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        started = app.post(f"/api/slots/second/{act}", body)
+        assert started.status_code == 202, started.text
+        return how_it_ends(app, started.headers["Location"])
+
+    assert app.post("/api/slots/second/load?wait=true").status_code == 200
+    nothing = asked("load")
+    assert (nothing["kind"], nothing["model"], nothing["slot"]) == ("load", "chat-b", "second")
+    assert (nothing["status"], nothing["error"], nothing["cause"]["who"]) == ("done", None, "you")
+    assert nothing["started_at"] <= nothing["finished_at"]
+    unknown = asked("swap", {"model": "nobody-has-this"})
+    assert (unknown["kind"], unknown["model"]) == ("load", "nobody-has-this")
+    assert (unknown["status"], unknown["error"]["code"]) == ("failed", "model.unknown")
+    assert (asked("restart")["status"], asked("unload")["status"]) == ("done", "done")
 
 
 def test_a_load_that_cannot_be_says_why(app: App) -> None:
