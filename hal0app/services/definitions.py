@@ -107,7 +107,7 @@ class Definitions:
         if current is None:
             self._views.one(name)
             current = {}
-        if if_match and if_match.strip('"') not in {"*", self._files.etag(name)}:
+        if if_match and not {"*", self._files.etag(name)} & {one.strip().strip('"') for one in if_match.split(",")}:
             raise errors.error("request.conflict", f"slot '{name}' changed since you read it; read it again")
         return current
 

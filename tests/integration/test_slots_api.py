@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import requests
 
 from tests.support.app import App
@@ -76,6 +77,10 @@ def test_an_edit_of_what_somebody_else_changed_meanwhile_is_refused(app: App) ->
     late = patch(app, "second", {"priority": 70}, **{"If-Match": etag})
     assert (late.status_code, late.json()["error"]["code"]) == (412, "request.conflict")
     assert app.slot("second")["priority"] == 60
+    etag = app.get("/api/slots/second").headers["ETag"]
+    assert patch(app, "second", {"priority": 61}, **{"If-Match": f"W/{etag}"}).status_code == 412
+    assert patch(app, "second", {"priority": 61}, **{"If-Match": f'"another", {etag}'}).status_code == 200
+    assert patch(app, "second", {"priority": 50}, **{"If-Match": "*"}).status_code == 200
 
 
 def test_a_change_that_breaks_the_schema_changes_nothing(app: App) -> None:
@@ -195,6 +200,13 @@ def _settled(app: App, tiny: Engine) -> dict[str, object] | None:
     told: dict[str, object] = app.get("/api/residency").json()
     names = {one["model"] for one in told["residents"]}  # type: ignore[attr-defined]
     return told if names == set(tiny.residents()) else None
+
+
+@pytest.mark.parametrize("query", ["since=x", "since=-1", "limit=x", "limit=0", "level=warn", "levl=error"])
+def test_what_the_journal_cannot_be_asked_for_is_refused(app: App, query: str) -> None:
+    answer = app.get(f"/api/journal?{query}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request.invalid_field"), answer.text
+    assert answer.json()["error"]["param"] == query.partition("=")[0]
 
 
 def test_the_journal_is_read_by_id_and_filtered(app: App) -> None:
