@@ -493,6 +493,31 @@ def test_the_unload_of_a_busy_model_is_bounded_and_leaves_it_loaded(house: House
     held.release()
 
 
+def test_a_model_that_lemond_still_answers_with_is_not_unloaded_before_that_has_ended(house: House) -> None:
+    lease(house).release()
+    house.lemond.answers("m", True)
+    job = house.control.unload(want(house), "ann")
+    eventually(lambda: house.state() == "unloading")
+    looks = house.observer.snapshot
+    eventually(lambda: house.observer.snapshot is not looks, "it is looked at again")
+    assert ("unload", "m") not in house.lemond.calls
+    house.lemond.answers("m", False)
+    assert job.wait(20)
+    assert house.lemond.calls == [("load", "m"), ("unload", "m")]
+
+
+def test_the_wait_for_what_lemond_still_answers_is_bounded(house: House) -> None:
+    lease(house).release()
+    house.lemond.answers("m", True)
+    house.folder.put(slot("primary", "m", wait_s=0.05))
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.unload(want(house), "ann").wait(20)
+    assert (problem.value.code, problem.value.retry_after) == ("slot.loading", 10)
+    assert house.lemond.calls == [("load", "m")]
+    lease(house).release()
+
+
 def test_an_unload_of_what_is_not_loaded_is_fine(house: House) -> None:
     assert house.control.unload(want(house), "ann").wait(20)
     house.look()
