@@ -421,6 +421,27 @@ def test_a_name_with_line_ends_is_no_header(
     assert {"X-Evil", "X-Hal0-Model"}.isdisjoint(answer.headers)  # the slot has no model, whatever is named
 
 
+@pytest.mark.parametrize("query", ["", "?flask=1"], ids=["fast", "flask"])
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "why"),
+    [
+        ("audio/transcriptions", "multipart/form-data; boundary=B", b"--B--\r\n", "request.missing_field"),
+        ("chat/completions", "application/json", b"{{", "request.invalid_json"),
+    ],
+    ids=["form", "json"],
+)
+def test_what_cannot_be_read_on_a_slots_port_is_on_record_for_it(
+    ported: tuple[App, int], path: str, kind: str, body: bytes, why: str, query: str
+) -> None:
+    app, first = ported
+    answer = requests.post(
+        f"http://127.0.0.1:{first}/v1/{path}{query}", data=body, headers={"Content-Type": kind}, timeout=30
+    )
+    assert (*code(answer), answer.headers.get("X-Hal0-Slot")) == (400, why, "primary")
+    record = next(one for one in app.get("/api/requests").json() if one["id"] == answer.headers["X-Request-Id"])
+    assert (record["slot"], record["model"], record["error_code"]) == ("primary", "chat-a", why)
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/primary", "/v1/health"])
 def test_a_port_without_a_slot_says_so(ported: tuple[App, int], path: str) -> None:
     _, first = ported
