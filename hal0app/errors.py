@@ -151,7 +151,7 @@ CODES: dict[str, Code] = {
         409, SlotError, "The model is a file that a person put there; Lemonade does not delete it."
     ),
     "model.pull_failed": Code(
-        502, LemonadeError, "Lemonade refused to download the model; the message has its reason."
+        502, LemonadeError, "Lemonade refused to download the model, or failed at it; the message has its reason."
     ),
     "model.delete_failed": Code(502, LemonadeError, "Lemonade could not delete the model; the message has its reason."),
     "download.not_found": Code(404, CallerError, "Lemonade lists no download of this id."),

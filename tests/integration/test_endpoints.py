@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import pytest
 import requests
 
 from hal0app.adapters.tcp_ports import is_free
+from tests.support import models
 from tests.support.app import App, hal0, write_slots
-from tests.support.engines import Engine, default_user_models, embedded_engine, free_port
+from tests.support.engines import Engine, default_user_models, embedded_engine, free_port, user_model
 from tests.support.waiting import eventually
 
 SLOTS = {
@@ -186,13 +188,27 @@ def test_a_model_that_is_not_on_this_machine_is_refused_with_how_to_get_it(app: 
     assert "hal0 models pull missing-a" in app.chat("missing-a").json()["error"]["message"]
 
 
-def test_where_it_is_allowed_lemond_is_left_to_download_it(engine: Engine, tmp_path: Path) -> None:
+def test_where_it_is_allowed_a_model_is_downloaded_and_loaded_for_the_client_that_waits(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\n")
-    with hal0(engine.url, {}, tmp_path) as app:
-        answer = app.chat("missing-a")
-        assert code(answer) == (500, "model_load_error")  # lemond's own words, for here it cannot
-        assert answer.headers["X-Hal0-Route"] == "fallback"
+    (tmp_path / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\nheartbeat_s = 1\n")
+    file, body = tmp_path / "far.gguf", {**CHAT, "model": "far", "stream": True}
+    with (
+        embedded_engine(user_models={"far": user_model(file, "chat")}, chaos=True) as engine,
+        hal0(engine.url, {}, tmp_path) as app,
+        engine.fault("registry", total=1000, rate=0),
+        requests.post(f"{app.url}/v1/chat/completions", json=body, stream=True, timeout=120) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == b": hal0 downloading far 0%"
+        shutil.copy(models.chat(), file)
+        engine.put("registry", total=1000, rate=1e9)
+        told = [line for line in lines if line]
+        assert told[-1] == b"data: [DONE]", told
+        assert list(engine.residents()) == ["far"]
+        record = app.get("/api/requests").json()[0]
+        assert (record["model"], record["route"], record["load_ms"] > 1000) == ("far", "fallback", True)
+        messages = [one["message"] for one in app.journal(kind="model.pull")]
+        assert messages == ["the download of far started", "far was downloaded"]
 
 
 @pytest.mark.parametrize(
