@@ -174,6 +174,9 @@ CODES: dict[str, Code] = {
     "upstream.timeout": Code(
         504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
     ),
+    "upstream.unreachable": Code(
+        503, LemonadeError, "No connection to the backend could be made, though it is not known to have gone."
+    ),
     "upstream.protocol": Code(502, LemonadeError, "The backend broke the HTTP protocol or closed mid-answer."),
     "upstream.refused": Code(
         502, LemonadeError, "The backend answered with an error that has no better code; its own status is kept."

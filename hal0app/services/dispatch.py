@@ -20,7 +20,7 @@ from hal0app.core.endpoints import dialect as dialect_of
 from hal0app.core.fair_queue import Caller
 from hal0app.core.json_body import JsonBody
 from hal0app.core.slot_config import SlotConfig
-from hal0app.core.upstream import Aborted, Unreached
+from hal0app.core.upstream import Aborted, Unheard, Unreached
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask, body_for, onwards
 from hal0app.services.catalogue import Catalogue
@@ -210,10 +210,13 @@ class Dispatch:
         call = self._upstream.call(goal.base, ask.method, goal.path, sent, body)
         try:
             return committed(call, client, trip, endpoint.dialect, stranger=self._stranger(want))
-        except Unreached as problem:
-            if trip.path == "direct":
+        except (Unreached, Unheard) as problem:
+            if trip.path != "direct":
+                raise _unavailable(self._lemonade_url) from problem
+            if isinstance(problem, Unreached):
                 raise ModelGone(str(problem)) from problem
-            raise _unavailable(self._lemonade_url) from problem
+            message = f"no connection to the backend of '{want.model}' could be made, try again: {problem}"
+            raise errors.error("upstream.unreachable", message, retry_after=5) from problem
         except ModelGone as gone:
             raise ModelGone(gone.proof if trip.path == "direct" else None) from gone
 
@@ -238,7 +241,7 @@ class Dispatch:
         call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body, patient=True)
         try:
             return committed(call, client, Trip(), dialect_of(ask.path), judge=False)
-        except Unreached as problem:
+        except (Unreached, Unheard) as problem:
             raise _unavailable(self._lemonade_url) from problem
 
 

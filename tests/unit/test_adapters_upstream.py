@@ -7,15 +7,16 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, repeat
 from typing import Any
 
 import pytest
 
+from hal0app.adapters import connections
 from hal0app.adapters import upstream as adapter
 from hal0app.adapters.upstream import HttpCall, HttpUpstream
-from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached, UpstreamError
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unheard, Unreached, UpstreamError
 from tests.unit.fakes import Asking
 
 Talk = Callable[[socket.socket], None]
@@ -216,8 +217,20 @@ def out_of_files() -> Iterator[None]:
 def test_a_process_out_of_files_says_nothing_of_the_other_side() -> None:
     with serving(saying()) as server:
         made = call(server.url)
-        with out_of_files(), pytest.raises(Broken, match="no connection could be made"):
+        with out_of_files(), pytest.raises(Unheard, match="Too many open files"):
             made.reply()
+
+
+def test_a_backend_that_takes_no_connection_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as hung, ExitStack() as waiting:
+        address = hung.getsockname()
+        for _ in range(3):  # more than the kernel keeps for it
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        with pytest.raises(Unheard):
+            call(f"http://127.0.0.1:{address[1]}").reply()
 
 
 # -- there, and then not
@@ -376,7 +389,7 @@ def test_a_call_aborted_after_its_end_is_no_trouble() -> None:
 
 
 def test_every_failure_is_an_upstream_error() -> None:
-    assert all(issubclass(one, UpstreamError) for one in (Unreached, Broken, Silent, Aborted))
+    assert all(issubclass(one, UpstreamError) for one in (Unreached, Unheard, Broken, Silent, Aborted))
 
 
 # -- what is sent

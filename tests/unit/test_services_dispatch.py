@@ -16,7 +16,7 @@ from hal0app.core.headers import value
 from hal0app.core.json_body import JsonBody, read
 from hal0app.core.residency import Link
 from hal0app.core.slot import Broken
-from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
+from hal0app.core.upstream import Aborted, Garbled, Silent, Unheard, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
 from hal0app.services import dispatch
@@ -205,8 +205,12 @@ def test_an_answer_holds_its_lease_until_it_is_closed(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "code"),
-    [(Silent("late"), "upstream.timeout"), (Aborted(), "client.gone")],
-    ids=["silent", "aborted"],
+    [
+        (Silent("late"), "upstream.timeout"),
+        (Unheard("takes no connection"), "upstream.unreachable"),
+        (Aborted(), "client.gone"),
+    ],
+    ids=["silent", "unheard", "aborted"],
 )
 def test_a_request_that_failed_before_its_answer_is_not_replayed_and_gives_its_lease_back(
     house: House, problem: Exception, code: str
@@ -215,6 +219,7 @@ def test_a_request_that_failed_before_its_answer_is_not_replayed_and_gives_its_l
     assert refused(house, "primary").code == code
     assert len(house.upstream.sent) == 1
     assert house.leases.in_flight("m") == 0
+    assert (house.lemond.calls, house.store.evidence) == ([], {}), "nothing tells that the backend has gone"
 
 
 def test_a_fault_of_our_own_gives_the_lease_back(house: House) -> None:
@@ -865,6 +870,7 @@ def test_what_falls_through_is_not_judged_by_its_first_event(house: House) -> No
     ("problem", "code"),
     [
         (Unreached("refused"), "lemonade.unavailable"),
+        (Unheard("late"), "lemonade.unavailable"),
         (BrokenOff("x"), "upstream.protocol"),
         (Silent("x"), "upstream.timeout"),
         (Aborted(), "client.gone"),
