@@ -116,11 +116,11 @@ class HttpCall:
 
     def _connect(self) -> socket.socket:
         try:
-            return connect(self._address, SILENCE_S)
+            return connect(self._address, SILENCE_S, lambda: not self.aborted)
         except OSError as problem:
             nameless = isinstance(problem, socket.gaierror) and problem.errno == socket.EAI_NONAME
             absent = nameless or isinstance(problem, ABSENT)
-            raise self._failure((Unreached if absent else Unheard)(repr(problem))) from problem
+            raise self._failure(Unreached(repr(problem)) if absent else Unheard(str(problem))) from problem
 
     def _ask(self, connection: socket.socket) -> HttpReply:
         with self._lock:

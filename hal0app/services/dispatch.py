@@ -215,7 +215,7 @@ class Dispatch:
                 raise _unavailable(self._lemonade_url) from problem
             if isinstance(problem, Unreached):
                 raise ModelGone(str(problem)) from problem
-            message = f"no connection to the backend of '{want.model}' could be made, try again: {problem}"
+            message = f"no connection to the backend of '{want.model}' could be made ({problem}), try again"
             raise errors.error("upstream.unreachable", message, retry_after=5) from problem
         except ModelGone as gone:
             raise ModelGone(gone.proof if trip.path == "direct" else None) from gone

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hal0app.adapters import connections
+from hal0app.adapters import connecting, connections
 from hal0app.adapters import upstream as adapter
 from hal0app.adapters.upstream import HttpCall, HttpUpstream
 from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unheard, Unreached, UpstreamError
@@ -221,16 +221,56 @@ def test_a_process_out_of_files_says_nothing_of_the_other_side() -> None:
             made.reply()
 
 
-def test_a_backend_that_takes_no_connection_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as hung, ExitStack() as waiting:
-        address = hung.getsockname()
+@pytest.fixture
+def hung() -> Iterator[tuple[str, socket.socket]]:
+    """The URL of a backend that takes no connection, and its listener."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
         for _ in range(3):  # more than the kernel keeps for it
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
-            one.connect_ex(address)
-        with pytest.raises(Unheard):
-            call(f"http://127.0.0.1:{address[1]}").reply()
+            one.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", listener
+
+
+@pytest.mark.parametrize("look_s", [0.05, 60])
+def test_a_backend_that_takes_no_connection_is_not_gone(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket], look_s: float
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
+    monkeypatch.setattr(connecting, "LOOK_S", look_s)
+    with pytest.raises(Unheard, match="timed out"):
+        call(hung[0]).reply()
+
+
+def test_a_call_that_waits_for_its_connection_can_be_aborted(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket]
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 600)
+    made = call(hung[0])
+    asking = Asking(made.reply)
+    made.abort()
+    with pytest.raises(Aborted):
+        asking.result()
+
+
+def test_a_connection_that_is_taken_late_is_used(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket]
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 60)
+    monkeypatch.setattr(connecting, "LOOK_S", 0.01)
+    url, listener = hung
+    asking = Asking(call(url).reply)
+    listener.settimeout(20)
+    while asking.is_alive():  # among the others is ours
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            peer.settimeout(0.5)
+            head_of(peer)
+            peer.sendall(OK + b"Content-Length: 0\r\n\r\n")
+            break
+    reply = asking.result()
+    assert (reply.status, reply.connection.gettimeout()) == (200, SILENCE_S)
+    reply.close()
 
 
 # -- there, and then not
