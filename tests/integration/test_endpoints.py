@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import requests
 
-from hal0app.adapters.tcp_ports import is_free
 from tests.support import models
 from tests.support.app import App, hal0, write_slots
 from tests.support.engines import Engine, default_user_models, embedded_engine, free_port, user_model
@@ -368,18 +367,10 @@ def test_a_lemond_that_hangs_delays_neither_the_list_nor_known_models(app: App, 
 # -- slot ports
 
 
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free."""
-    for first in range(21000, 60000, 50):
-        if all(is_free("127.0.0.1", port) for port in range(first, first + count)):
-            return first
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="module")
 def ported(engine: Engine) -> Iterator[tuple[App, int]]:
     """A hal0 with slot ports: for the chat slot, an embedder, none, one that another program has, an empty slot."""
-    first = free_ports(5)
+    first = free_port(5)
     slots = {
         "primary": {"type": "llm", "model": "chat-a", "port": first},
         "embed": {"type": "embedding", "model": "embed-a", "port": first + 1},
@@ -503,7 +494,7 @@ def test_slots_made_through_the_api_get_the_lowest_free_port(ported: tuple[App, 
 
 
 def test_a_socket_that_systemd_holds_does_not_take_the_slots_ports_away(engine: Engine, tmp_path: Path) -> None:
-    first, port = free_ports(2), free_port()
+    first, port = free_port(2), free_port()
     app = App(tmp_path, port, engine.url, {"HAL0_SLOT_PORTS": f"{first}-{first + 1}"})
     write_slots(tmp_path, {"primary": {"type": "llm", "model": "chat-a", "port": first}})
     passed_on = [f"--setenv={name}={value}" for name, value in app.variables().items()]
