@@ -161,7 +161,7 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
         catalogue,
         upstream,
         crashes,
-        Pulls(models, downloads),
+        Pulls(models, downloads, observer),
         clock.now,
         url,
         wait_s,

@@ -540,7 +540,7 @@ class House:
             self.catalogue,
             self.upstream,
             Crashes(self.store, self.clock, CrashLoop(), list),
-            Pulls(self.models, self.downloads),
+            Pulls(self.models, self.downloads, self.observer),
             self.clock,
             LEMOND,
             wait_s,

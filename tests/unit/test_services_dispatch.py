@@ -19,7 +19,7 @@ from hal0app.core.slot import Broken
 from hal0app.core.upstream import Aborted, Garbled, Silent, Unheard, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
-from hal0app.services import dispatch
+from hal0app.services import dispatch, pulls
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask
 from hal0app.services.control import Want
@@ -590,6 +590,17 @@ def test_who_waited_for_a_download_in_vain_is_told_why(pulling: House, status: s
         asking.result()
     assert (problem.value.code, problem.value.message) == (code, f"'far' is not on this machine: {says}")
     assert pulling.lemond.calls == []
+
+
+def test_who_waits_for_a_download_of_a_lemond_that_has_gone_is_told(
+    pulling: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulls, "LOOK_S", 0.01)
+    asking = asking_for_far(pulling, FakeClient())
+    pulling.lemond.link = Link.DOWN
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "lemonade.unavailable"
 
 
 def test_a_download_that_lemond_refuses_is_the_requests_error(pulling: House) -> None:
