@@ -151,7 +151,7 @@ CODES: dict[str, Code] = {
         409, SlotError, "The model is a file that a person put there; Lemonade does not delete it."
     ),
     "model.pull_failed": Code(
-        502, LemonadeError, "Lemonade refused to download the model; the message has its reason."
+        502, LemonadeError, "Lemonade refused to download the model, or failed at it; the message has its reason."
     ),
     "model.delete_failed": Code(502, LemonadeError, "Lemonade could not delete the model; the message has its reason."),
     "download.not_found": Code(404, CallerError, "Lemonade lists no download of this id."),
@@ -173,6 +173,9 @@ CODES: dict[str, Code] = {
     ),
     "upstream.timeout": Code(
         504, LemonadeError, "The backend accepted the request and then sent nothing for too long."
+    ),
+    "upstream.unreachable": Code(
+        503, LemonadeError, "No connection to the backend could be made, though it is not known to have gone."
     ),
     "upstream.protocol": Code(502, LemonadeError, "The backend broke the HTTP protocol or closed mid-answer."),
     "upstream.refused": Code(

@@ -69,6 +69,7 @@ from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Recipes
 from hal0app.services.preflight import Preflight, Sources
+from hal0app.services.pulls import Pulls
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.requests import Requests
 from hal0app.services.restart import Restart
@@ -138,8 +139,6 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     witness = Witness(LogStream(url, key), store, clock.now)
     crashes = Crashes(store, clock.now, settings.crash_loop, witness.last_words)
     routes = Routes(observer, catalogue, settings.alias, settings.dispatch.allow_implicit_pull)
-    beat_s = settings.dispatch.heartbeat_s
-    dispatch = Dispatch(observer, control, leases, routes, catalogue, upstream, crashes, clock.now, url, wait_s, beat_s)
     wanted = Wanted(lemonade, store, clock.now, settings.lemonade.want)
     keeper = Keeper(observer, control, leases, lemonade, store, clock.now, witness, wanted, quarantines)
     acts.on_wipe = keeper.wiped
@@ -154,6 +153,20 @@ def build(environment: Mapping[str, str] = os.environ) -> Hal0:
     Metering(observer, meters)
     slots.views.vitals = Checkup(requests, stats, sampling).vitals
     models = Models(lemonade, catalogue, observer, control, downloads, store, clock.now, quarantines)
+    dispatch = Dispatch(
+        observer,
+        control,
+        leases,
+        routes,
+        catalogue,
+        upstream,
+        crashes,
+        Pulls(models, downloads, observer),
+        clock.now,
+        url,
+        wait_s,
+        settings.dispatch.heartbeat_s,
+    )
     backends = Backends(lemonade, downloads, store, clock.now)
     desk = SettingsDesk(SettingsFiles(where, environment), settings, store, clock.now)
     lemond_config = LemondConfig(lemonade, desk, store, clock.now, wanted.learn)

@@ -5,24 +5,54 @@ It imports little, for `hal0 drift` must start fast.
 
 from __future__ import annotations
 
+import os
+import select
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 
 Address = tuple[str, int]
 
+LOOK_S = 0.5
 
-def connected(address: Address, timeout_s: float | None) -> socket.socket:
-    """A new connection, made within `timeout_s`, which is its timeout from then on. Raises OSError."""
+
+def connected(address: Address, timeout_s: float | None, wanted: Callable[[], bool] | None = None) -> socket.socket:
+    """A new connection, made within `timeout_s`, which is its timeout from then on. Raises OSError.
+
+    To a number it is given up as if that had passed once it is not `wanted` any more, which is looked at now and then.
+    """
     family = family_of(address[0])
     if family is None:
         return socket.create_connection(address, timeout_s)
     made = socket.socket(family)
     try:
-        made.settimeout(timeout_s)
-        made.connect(address)
+        if timeout_s is None or wanted is None:
+            made.settimeout(timeout_s)
+            made.connect(address)
+        else:
+            _connect(made, address, timeout_s, wanted)
+            made.settimeout(timeout_s)
     except BaseException:
         made.close()
         raise
     return made
+
+
+def _connect(made: socket.socket, address: Address, within_s: float, wanted: Callable[[], bool]) -> None:
+    made.settimeout(min(within_s, LOOK_S))
+    with suppress(TimeoutError):
+        made.connect(address)
+        return
+    poll, left_s = select.poll(), within_s - LOOK_S
+    poll.register(made, select.POLLOUT)
+    while left_s > 0 and wanted():
+        if poll.poll(1000 * min(left_s, LOOK_S)):
+            problem = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if problem:
+                raise OSError(problem, os.strerror(problem))
+            return
+        left_s -= LOOK_S
+    raise TimeoutError("timed out")
 
 
 def family_of(host: str) -> socket.AddressFamily | None:

@@ -18,9 +18,9 @@ IDLE_PER_ADDRESS = 16
 SWEEP_S = 1.0
 
 
-def connect(address: Address, silence_s: float) -> socket.socket:
-    """A new connection that waits `silence_s` for each byte. Raises OSError."""
-    made = connected(address, CONNECT_S)
+def connect(address: Address, silence_s: float, wanted: Callable[[], bool] | None = None) -> socket.socket:
+    """A new connection that waits `silence_s` for each byte. Raises OSError, soon when it is not `wanted` any more."""
+    made = connected(address, CONNECT_S, wanted)
     made.settimeout(silence_s)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made

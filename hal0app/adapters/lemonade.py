@@ -39,7 +39,7 @@ class LemonadeClient:
         answer = self._send("POST", "/v1/unload", LOAD_S, json={"model_name": model})
         if answer.status_code == 404:
             return False
-        _checked(answer)
+        checked(answer)
         return True
 
     def pin(self, model: str, pinned: bool) -> None:
@@ -53,7 +53,7 @@ class LemonadeClient:
     def config_defaults(self) -> dict[str, Any]:
         """What the configuration is where nothing was changed; empty when this lemond does not tell."""
         answer = self._send("GET", "/internal/config/defaults", READ_S)
-        return _checked(answer) if answer.ok else {}
+        return checked(answer) if answer.ok else {}
 
     def set_config(self, changes: Mapping[str, Any]) -> None:
         """Change keys of the configuration, all of them or none; lemond writes them to its file."""
@@ -71,7 +71,7 @@ class LemonadeClient:
         answer = self._send("GET", f"/v1/models/{quote(model, safe='')}", READ_S)
         if answer.status_code == 404:
             return None
-        row: dict[str, Any] = _checked(answer)
+        row: dict[str, Any] = checked(answer)
         return row
 
     def installed_backends(self, recipe: str) -> frozenset[str]:
@@ -82,7 +82,7 @@ class LemonadeClient:
         return frozenset(name for name, facts in backends.items() if facts.get("state") in usable)
 
     def _call(self, method: str, path: str, read_s: float, **more: Any) -> dict[str, Any]:
-        return _checked(self._send(method, path, read_s, **more))
+        return checked(self._send(method, path, read_s, **more))
 
     def _send(self, method: str, path: str, read_s: float, **more: Any) -> requests.Response:
         try:
@@ -98,7 +98,8 @@ class LemonadeClient:
             ) from problem
 
 
-def _checked(answer: requests.Response) -> dict[str, Any]:
+def checked(answer: requests.Response) -> dict[str, Any]:
+    """The object in an answer, empty when there is none. Raises `lemonade.refused` for an error."""
     try:
         body = answer.json()
     except ValueError:

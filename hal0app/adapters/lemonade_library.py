@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hal0app.adapters.lemonade import READ_S, LemonadeClient
+from hal0app.adapters.lemonade import READ_S, LemonadeClient, checked
 from hal0app.errors import LemonadeError
 
 INFO_S = 30.0  # system-info looks for hardware
@@ -36,7 +36,9 @@ class LemonadeLibrary(LemonadeClient):
     def downloads(self) -> list[dict[str, Any]]:
         """The downloads of models and backends; one that is complete leaves the list after 30 s."""
         answer = self._send("GET", "/v1/downloads", READ_S)
-        rows = answer.json() if answer.ok else []
+        if answer.status_code == 404:
+            return []  # a lemond without them
+        rows = answer.json() if answer.ok else checked(answer)
         return [row for row in rows if isinstance(row, dict) and row.get("id")]
 
     def control_download(self, id_: str, action: str) -> bool:

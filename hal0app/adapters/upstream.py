@@ -14,13 +14,13 @@ from hal0app.adapters.connections import Connections, connect
 from hal0app.adapters.sending import send, send_pieces
 from hal0app.core import request_head, response_head
 from hal0app.core.framing import Framing, Malformed
-from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Garbled, Silent, Unreached
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Garbled, Silent, Unheard, Unreached
 
 READ_BYTES = 65536
 IDLE_TO_LEMOND = 4  # each of its connections takes one of its threads
 
 # Nobody listens at the address.
-ABSENT = (ConnectionRefusedError, ConnectionResetError, TimeoutError)
+ABSENT = (ConnectionRefusedError, ConnectionResetError)
 
 # Only these say that nobody is there; every other failure says nothing about the backend.
 GONE = (ConnectionResetError, BrokenPipeError)
@@ -100,7 +100,7 @@ class HttpCall:
         self.aborted = False
 
     def reply(self) -> HttpReply:
-        """Send the request and wait for the head of the answer. Raises Unreached, Silent, Broken, Aborted.
+        """Send the request and wait for the head of the answer. Raises Unreached, Unheard, Silent, Broken, Aborted.
 
         An upload whose own source breaks off counts as Aborted: it was the client's. A kept connection that turns
         out to be closed is replaced by a new one, once, if the body can be sent again.
@@ -116,13 +116,11 @@ class HttpCall:
 
     def _connect(self) -> socket.socket:
         try:
-            return connect(self._address, SILENCE_S)
-        except (*ABSENT, socket.gaierror) as problem:
-            if isinstance(problem, socket.gaierror) and problem.errno != socket.EAI_NONAME:
-                raise self._failure(Broken(f"the name could not be looked up: {problem}")) from problem
-            raise self._failure(Unreached(repr(problem))) from problem
+            return connect(self._address, SILENCE_S, lambda: not self.aborted)
         except OSError as problem:
-            raise self._failure(Broken(f"no connection could be made: {problem}")) from problem
+            nameless = isinstance(problem, socket.gaierror) and problem.errno == socket.EAI_NONAME
+            absent = nameless or isinstance(problem, ABSENT)
+            raise self._failure(Unreached(repr(problem)) if absent else Unheard(str(problem))) from problem
 
     def _ask(self, connection: socket.socket) -> HttpReply:
         with self._lock:

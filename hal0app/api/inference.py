@@ -32,8 +32,10 @@ def _serve(
     hal0: Hal0, endpoint: Endpoint, request: Incoming, line: ClientSocket, record: Request | None, hold: Hold
 ) -> Answer:
     port_slot = slot_ports.slot(hal0, line.socket)
-    body, payload = _read(hal0, endpoint, request, line, hold)
+    body: JsonBody | Upload | None = None
+    payload: dict[str, Any] = {}
     try:
+        body, payload = _read(hal0, endpoint, request, line, hold)
         if isinstance(body, JsonBody):
             _check(endpoint, body, payload)
         ask = Ask(

@@ -47,7 +47,7 @@ def pull() -> Response:
     """Start a download: 202 with its row."""
     if request.mimetype != "application/json":
         raise errors.error("request.unsupported_media_type", "send the request as application/json")
-    return _accepted(hal0().models.pull(json_object(request, BODY_LIMIT)[1], agent()))
+    return _accepted(hal0().models.pull(json_object(request, BODY_LIMIT)[1], agent()).latest)
 
 
 @bp.get("/api/downloads")

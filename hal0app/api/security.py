@@ -43,9 +43,14 @@ class Rules:
     known: frozenset[str]
     admin: Admin
 
-    def check(self, request: Incoming) -> None:
-        """Raise `host.not_allowed`, `request.forbidden_origin`, `auth.key_required`."""
-        check_host(request.headers.get("Host", ""), self.known)
+    def check(self, request: Incoming, old: bool = False) -> None:
+        """Raise `host.not_allowed`, `request.forbidden_origin`, `auth.key_required`.
+
+        `old`: it came over HTTP/1.0, where many a load balancer's probe sends no Host; a browser always does.
+        """
+        host = request.headers.get("Host")
+        if host is not None or not old:
+            check_host(host or "", self.known)
         if request.method not in SAFE:
             check_origin(request)
         self.admin.check(request)
@@ -69,7 +74,7 @@ def init_app(app: Flask, rules: Rules) -> None:
 
     @app.before_request
     def check() -> None:
-        rules.check(request)
+        rules.check(request, old=request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0")
 
     @app.after_request
     def protect(response: Response) -> Response:

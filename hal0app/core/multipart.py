@@ -72,9 +72,9 @@ class FieldSearch:
 
 
 def _part(headers: bytes) -> tuple[bytes, bool]:
-    """The name of a part, and whether it is a file."""
+    """The name of a part, and whether it is a file: to lemond, too, one without a name of its own is none."""
     disposition = _DISPOSITION.search(headers.replace(b"\r\n", b"\n"))
     if disposition is None:
         return b"", False
     told: dict[bytes, bytes] = {name.lower(): value for name, value in _PARAMETER.findall(disposition[1])}
-    return told.get(b"name", b"").strip(b'"'), b"filename" in told or b"filename*" in told
+    return told.get(b"name", b"").strip(b'"'), told.get(b"filename") not in (None, b"", b'""') or b"filename*" in told

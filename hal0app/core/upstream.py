@@ -13,6 +13,11 @@ class Unreached(UpstreamError):
     """Refused, reset or closed before the first byte of an answer: the backend is not there (any more)."""
 
 
+class Unheard(UpstreamError):
+    """No connection could be made, which does not prove that the backend has gone: it takes none for now, or there was
+    none to be had at this end."""
+
+
 class Broken(UpstreamError):
     """It ended or spoke nonsense in the middle of an answer."""
 

@@ -47,7 +47,7 @@ class Backends:
             reason = found.get("message") or "Lemonade does not say why"
             raise errors.error("backend.unsupported", f"{wanted} cannot be installed on this machine: {reason}")
         try:
-            return self._downloads.begin(f"backend:{wanted}", partial(self._start, recipe, backend), agent)
+            return self._downloads.begin(f"backend:{wanted}", partial(self._start, recipe, backend), agent).latest
         except Hal0Error as problem:
             failed = _failed(problem, wanted)
             self._store.write_journal(

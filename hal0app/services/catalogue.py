@@ -9,7 +9,7 @@ from hal0app import errors
 from hal0app.core.clock import Clock
 from hal0app.core.model import Model, read_model
 from hal0app.errors import Hal0Error
-from hal0app.services.ports import Lemonade
+from hal0app.services.ports import Client, Lemonade
 from hal0app.services.single_file import SingleFile
 
 KEEP_S = 30.0
@@ -50,12 +50,13 @@ class Catalogue:
         """Whether a model of this id is downloaded, as last read."""
         return name in self._models
 
-    def find(self, name: str) -> Model | None:
+    def find(self, name: str, client: Client | None = None) -> Model | None:
         """The model of this id, downloaded or not; lemond is asked when it is not on the list. None when unknown.
 
         Lemonade knows some by other names, too, as `user.X`: the model's own id is the listed one.
 
-        Raises LemonadeError when it cannot be told, `lemonade.unavailable` after `FIND_S` seconds.
+        Raises LemonadeError when it cannot be told, `lemonade.unavailable` after `FIND_S` seconds, `client.gone` or
+        `system.stopping` when the `client` that asks leaves.
         """
         known = self._models.get(name) or self._models.get(self._listed_as.get(name, ""))
         if known is not None:
@@ -63,10 +64,10 @@ class Catalogue:
                 self._questions.put(LIST, self._read, 0.0)
             return known
         if self._old():
-            self._asked(LIST, self._read)
+            self._asked(LIST, self._read, client)
             if name in self._models:
                 return self._models[name]
-        row = self._asked(name, partial(self._lemonade.model, name))
+        row = self._asked(name, partial(self._lemonade.model, name), client)
         if row is None:
             return None
         found = read_model({"id": name, **row})
@@ -76,8 +77,8 @@ class Catalogue:
                 self._listed_as[name] = found.id
         return found
 
-    def _asked(self, key: object, ask: Any) -> Any:
-        question = self._questions.put(key, ask, self._find_s)
+    def _asked(self, key: object, ask: Any, client: Client | None) -> Any:
+        question = self._questions.put(key, ask, self._find_s, client)
         if not question.done.is_set():
             message = "Lemonade does not tell which models it has: it loads, drains or hangs. Try again"
             raise errors.error("lemonade.unavailable", message, retry_after=5)

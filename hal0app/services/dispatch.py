@@ -20,7 +20,7 @@ from hal0app.core.endpoints import dialect as dialect_of
 from hal0app.core.fair_queue import Caller
 from hal0app.core.json_body import JsonBody
 from hal0app.core.slot_config import SlotConfig
-from hal0app.core.upstream import Aborted, Unreached
+from hal0app.core.upstream import Aborted, Unheard, Unreached
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask, body_for, onwards
 from hal0app.services.catalogue import Catalogue
@@ -31,6 +31,7 @@ from hal0app.services.lease import Lease, Moved
 from hal0app.services.leases import Leases
 from hal0app.services.observer import Observer
 from hal0app.services.ports import Client, Upstream
+from hal0app.services.pulls import Pulls
 from hal0app.services.routes import Routes
 from hal0app.services.target import target
 from hal0app.services.waiting import Waits
@@ -51,6 +52,7 @@ class Dispatch:
         catalogue: Catalogue,
         upstream: Upstream,
         crashes: Crashes,
+        pulls: Pulls,
         clock: Clock,
         lemonade_url: str,
         wait_s: float,
@@ -59,7 +61,7 @@ class Dispatch:
         self._observer, self._control, self._leases = observer, control, leases
         self._catalogue, self._upstream, self._crashes, self._clock = catalogue, upstream, crashes, clock
         self._lemonade_url, self._wait_s = lemonade_url.rstrip("/"), wait_s
-        self._routes, self._heartbeat_s = routes, heartbeat_s
+        self._routes, self._pulls, self._heartbeat_s = routes, pulls, heartbeat_s
 
     # -- an endpoint of the table
 
@@ -68,32 +70,38 @@ class Dispatch:
         route = self._routes.of(endpoint, ask)
         if isinstance(route, routing.ToSlot):
             ask.told(Trip(slot=route.slot.name, model=route.slot.model or "", route="slot", path=""))
-        want = self._routes.want(route, endpoint)
+        want, pulled_s = self._routes.want(route, endpoint, client), 0.0
         if isinstance(route, routing.ToFallback) and want is None:
-            return self._with_pull(route.model, endpoint, ask, client)
+            want, pulled_s = self._pulled(route, endpoint, ask, client)
         assert want is not None
-        return self._leased(want, endpoint, ask, client)
+        return self._leased(want, endpoint, ask, client, pulled_s)
 
-    def _with_pull(self, model: str, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
-        """Let lemond download the model in the middle of the request, for as long as that takes."""
-        body, length = body_for(ask, model)
-        quiet = self._beating(Want(model), 0.0, client) if ask.streams and endpoint.streams else None
+    def _pulled(self, route: routing.ToFallback, endpoint: Endpoint, ask: Ask, client: Client) -> tuple[Want, float]:
+        """What is wanted once its model is downloaded, and how many seconds that took, which nothing limits."""
+        model, began = route.model, self._clock().tick
+        streams = ask.streams and endpoint.streams
+        quiet = self._beating(lambda: self._pulls.words(model), 0.0, client) if streams else None
         try:
-            answer = self.forward(replace(ask, path=f"/v1/{endpoint.path}", body=body, length=length), client)
+            pulled = self._pulls.bring(model, ask.agent, client)
         finally:
             if quiet is not None:
                 quiet()
-        answer.endpoint = endpoint.path
-        return answer
+            took_s = self._clock().tick - began
+            ask.told(_trip(Want(model), Waits(took_s, load_s=took_s), replayed=False).by(""))
+        want = self._routes.want(route, endpoint, client)
+        if want is None:
+            code = "model.pull_failed" if pulled.latest.status == "error" else "model.not_downloaded"
+            raise errors.error(code, f"'{model}' is not on this machine: {pulled.told}", param="model")
+        return want, took_s
 
-    def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client) -> Answer:
-        waits = Waits(want.slot.wait_s if want.slot else self._wait_s)
+    def _leased(self, want: Want, endpoint: Endpoint, ask: Ask, client: Client, pulled_s: float = 0.0) -> Answer:
+        waits = Waits((want.slot.wait_s if want.slot else self._wait_s) + pulled_s, load_s=pulled_s)
         streams = ask.streams and endpoint.streams
         caller = Caller(ask.client, ask.priority, streams, agent=ask.agent, request=ask.id)
         for replayed in (False, True):
             want, lease = self._lease(want, endpoint, ask, client, caller, waits)
             trip, waited_s = _trip(want, waits, replayed), waits.queue_s + waits.load_s
-            quiet = self._beating(want, waited_s, client) if caller.streams else None
+            quiet = self._beating(self._words(want, waited_s), waited_s, client) if caller.streams else None
             try:
                 answer = self._when_ready(want, lease, endpoint, ask, client, trip, waits)
             except ModelGone as gone:
@@ -123,19 +131,19 @@ class Dispatch:
         try:
             lease = self._control.lease(want, waits.left_s, client, caller, in_vain)
         except Moved:
-            want = self._routes.want(self._routes.of(endpoint, ask), endpoint) or want
+            want = self._routes.want(self._routes.of(endpoint, ask), endpoint, client) or want
             lease = self._control.lease(want, waits.left_s, client, caller, in_vain)
         waits.more(lease.queue_s, lease.load_s)
         return want, lease
 
-    def _beating(self, want: Want, waited_s: float, client: Client) -> Callable[[], None]:
-        """Let the client of a stream know that it waits for the first event; returns how to end that."""
+    def _words(self, want: Want, waited_s: float) -> Callable[[], str]:
         since = self._clock().tick - waited_s
+        return lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s"
+
+    def _beating(self, words: Callable[[], str], waited_s: float, client: Client) -> Callable[[], None]:
+        """Let the client of a stream know what it waits for; returns how to end that."""
         silent_s = client.silent_s if client.begun else waited_s
-        first_s = max(self._heartbeat_s - silent_s, 0.0)
-        return client.beating(
-            lambda: f"hal0 waiting for {want.name} {round(self._clock().tick - since)}s", first_s, self._heartbeat_s
-        )
+        return client.beating(words, max(self._heartbeat_s - silent_s, 0.0), self._heartbeat_s)
 
     def _lost(self, want: Want, lease: Lease, gone: ModelGone, client: Client, again: bool) -> Want:
         """What is wanted when the request is sent again, which is not on the loading that just failed."""
@@ -202,10 +210,13 @@ class Dispatch:
         call = self._upstream.call(goal.base, ask.method, goal.path, sent, body)
         try:
             return committed(call, client, trip, endpoint.dialect, stranger=self._stranger(want))
-        except Unreached as problem:
-            if trip.path == "direct":
+        except (Unreached, Unheard) as problem:
+            if trip.path != "direct":
+                raise _unavailable(self._lemonade_url) from problem
+            if isinstance(problem, Unreached):
                 raise ModelGone(str(problem)) from problem
-            raise _unavailable(self._lemonade_url) from problem
+            message = f"no connection to the backend of '{want.model}' could be made ({problem}), try again"
+            raise errors.error("upstream.unreachable", message, retry_after=5) from problem
         except ModelGone as gone:
             raise ModelGone(gone.proof if trip.path == "direct" else None) from gone
 
@@ -230,7 +241,7 @@ class Dispatch:
         call = self._upstream.call(self._lemonade_url, ask.method, ask.path, sent, body, patient=True)
         try:
             return committed(call, client, Trip(), dialect_of(ask.path), judge=False)
-        except Unreached as problem:
+        except (Unreached, Unheard) as problem:
             raise _unavailable(self._lemonade_url) from problem
 
 

@@ -9,7 +9,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal0app import errors
@@ -18,6 +18,7 @@ from hal0app.core.download import Download, read_download, told_end
 from hal0app.core.journal import Entry
 from hal0app.core.operation import Cause, Kind, Operation, Status
 from hal0app.errors import Hal0Error
+from hal0app.services.bell import Bell
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.ports import Library, States
 
@@ -28,6 +29,15 @@ HEARTBEAT_S = 5.0
 Start = Callable[[], Mapping[str, Any]]
 
 
+@dataclass(eq=False)
+class Followed:
+    """A download until its end. `latest` is how it was last listed, `told` in words how it ended, once it is `over`."""
+
+    latest: Download
+    told: str = ""
+    over: Bell = field(default_factory=Bell)
+
+
 class Downloads:
     """Starts nothing by itself: `begin` is given the call that does. `run` follows what is under way."""
 
@@ -36,7 +46,7 @@ class Downloads:
     ) -> None:
         self._library, self._catalogue, self._store, self._clock = library, catalogue, store, clock
         self._period_s = period_s
-        self._followed: dict[str, Download] = {}
+        self._followed: dict[str, Followed] = {}
         self._pulls: dict[str, Operation] = {}
         self._starts: dict[str, Start] = {}
         self._news = threading.Event()
@@ -46,15 +56,19 @@ class Downloads:
         """What lemond lists now. Raises LemonadeError."""
         return [read_download(row) for row in self._library.downloads()]
 
-    def begin(self, id_: str, start: Start, agent: str | None) -> Download:
+    def begin(self, id_: str, start: Start, agent: str | None) -> Followed:
         """Start the download `id_` with `start` (lemond's answer: its row), journal and follow it."""
         row = start()
         begun = read_download({"id": id_, "running": True, **row})
         self._starts[begun.id] = start
         self._tell(begun, "info", f"the download of {begun.name} started", agent)
-        self._follow(begun, agent)
+        followed = self._follow(begun, agent)
         self._news.set()
-        return begun
+        return followed
+
+    def followed(self, id_: str) -> Followed | None:
+        """The download that is under way, without asking."""
+        return self._followed.get(id_)
 
     def pause(self, id_: str, agent: str | None) -> None:
         """Stop it and keep what is there. Raises `download.not_found`, LemonadeError."""
@@ -120,6 +134,7 @@ class Downloads:
         self._news.set()
 
     def _look(self, adopt: bool = False) -> None:
+        before = [(one, one.latest) for one in list(self._followed.values())]
         try:
             listed = {one.id: one for one in self.all()}
         except Hal0Error:
@@ -131,32 +146,41 @@ class Downloads:
             for one in listed.values():
                 if one.running:
                     self._follow(one)
-        for id_, known in list(self._followed.items()):
-            now = listed.get(id_)
+        for known, latest in before:
+            if known.latest is not latest:
+                continue  # it was begun again, which the list may not know
+            now = listed.get(latest.id)
+            known.latest = now or latest
             if now is None or not now.running:
-                self._ended(now or known, listed=now is not None)
+                self._ended(known, listed=now is not None)
             else:
-                self._beat(id_)
+                self._beat(latest.id)
 
-    def _ended(self, one: Download, listed: bool) -> None:
+    def _ended(self, known: Followed, listed: bool) -> None:
+        one = known.latest
         self._followed.pop(one.id, None)
         self._catalogue.forget()
-        level, message = told_end(one, listed)
-        self._record_end(one, listed, message)
-        self._tell(one, level, message)
+        level, known.told = told_end(one, listed)
+        try:
+            self._record_end(one, listed, known.told)
+            self._tell(one, level, known.told)
+        finally:
+            known.over.set()
 
     # -- what slots see of it
 
-    def _follow(self, one: Download, agent: str | None = None) -> None:
+    def _follow(self, one: Download, agent: str | None = None) -> Followed:
         """Follow it, with an operation in the store for as long: so every process knows which models are pulled."""
-        self._followed[one.id] = one
+        followed = self._followed.setdefault(one.id, Followed(one))
+        followed.latest = one
         if one.type != "model" or one.id in self._pulls:
-            return
+            return followed
         now = self._clock()
         id_, cause = uuid.uuid4().hex[:16], Cause("pull", agent or "")
         pull = Operation(id_, Kind.PULL, one.name, None, cause, now, heartbeat=now, owner="api")
         self._pulls[one.id] = pull
         self._store.save_operation(pull)
+        return followed
 
     def _beat(self, id_: str) -> None:
         pull, now = self._pulls.get(id_), self._clock()

@@ -9,7 +9,6 @@ from typing import Any
 
 from hal0app import errors
 from hal0app.core.clock import Clock
-from hal0app.core.download import Download
 from hal0app.core.journal import Entry
 from hal0app.core.model import Model, read_model
 from hal0app.core.quarantine import Quarantine
@@ -18,7 +17,7 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import Hal0Error
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control, Want
-from hal0app.services.downloads import Downloads
+from hal0app.services.downloads import Downloads, Followed
 from hal0app.services.jobs import Job
 from hal0app.services.observer import Observer, Snapshot
 from hal0app.services.ports import Library, States
@@ -149,7 +148,7 @@ class Models:
 
     # -- pull
 
-    def pull(self, wanted: Mapping[str, Any], agent: str | None = None) -> Download:
+    def pull(self, wanted: Mapping[str, Any], agent: str | None = None) -> Followed:
         """Let lemond download a model: one of its registry by name, or `user.NAME` with checkpoint and recipe.
 
         Raises `request.missing_field`, `request.invalid_field`, `model.pull_failed`, `lemonade.unavailable`. What goes

@@ -134,7 +134,7 @@ class Call(Protocol):
 
 
 class Upstream(Protocol):
-    """Sends requests to a base URL. `Unreached` and `Broken` of `hal0app.core.upstream` tell what went wrong.
+    """Sends requests to a base URL. The errors of `hal0app.core.upstream` tell what went wrong.
 
     `patient`: the head of the answer may take as long as it likes.
     """

@@ -14,6 +14,7 @@ from hal0app.services.ask import Ask
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Want
 from hal0app.services.observer import Observer, Snapshot
+from hal0app.services.ports import Client
 
 
 class _Known(NamedTuple):
@@ -25,7 +26,7 @@ class _Known(NamedTuple):
 
 
 class Routes:
-    """Routes by the slots and the models there are. `implicit_pull`: lemond may download what a request names."""
+    """Routes by the slots and the models there are. `implicit_pull`: what a request names may be downloaded."""
 
     def __init__(
         self,
@@ -56,11 +57,15 @@ class Routes:
             known = self._known = _Known(self._observer.snapshot, {}, {})
         return known
 
-    def want(self, route: routing.Route, endpoint: Endpoint) -> Want | None:
-        """What serves the route now; None when its model would have to be downloaded first and may be."""
+    def want(self, route: routing.Route, endpoint: Endpoint, client: Client) -> Want | None:
+        """What serves the route now; None when its model has to be downloaded first and may be.
+
+        Raises the slot's refusal; for a model what `Catalogue.find` does, `dispatch.no_route`, `model.type_mismatch`,
+        `model.not_downloaded`.
+        """
         if isinstance(route, routing.ToSlot):
             return self.of_slot(route.slot)
-        return self._of_model(route.model, endpoint, route.alias)
+        return self._of_model(route, endpoint, client)
 
     def of_slot(self, slot: SlotConfig) -> Want:
         """What serves a request to the slot. Raises the slot's refusal: off, empty, in error, without its NPU."""
@@ -82,11 +87,12 @@ class Routes:
             raise routing.refused(refused, slot.name, record.message)
         return Want(chat.model or "", chat, slot) if chat else Want(slot.model or "", slot)
 
-    def _of_model(self, name: str, endpoint: Endpoint, alias: str) -> Want | None:
-        """The model as Lemonade has it; None when it would have to be downloaded first and may be."""
-        model, slots = self._catalogue.find(name), self._observer.snapshot.slots
+    def _of_model(self, route: routing.ToFallback, endpoint: Endpoint, client: Client) -> Want | None:
+        """The model as Lemonade has it."""
+        name = route.model
+        model, slots = self._catalogue.find(name, client), self._observer.snapshot.slots
         if model is None:
-            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()}, alias)
+            raise routing.no_route(name, slots, {one.id for one in self._catalogue.models()}, route.alias)
         if model.type is not endpoint.type:
             raise routing.type_mismatch(f"'{name}' is a model for {model.type}", endpoint.type, slots)
         if model.id != name:  # by another name than the listed one, it may be a slot's all the same

@@ -11,13 +11,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from hal0app.services.bell import Bell
+from hal0app.services.ports import Client
+
 
 class Question:
     """One question and, once `done`, its answer or error."""
 
     def __init__(self, key: object, ask: Callable[[], Any]) -> None:
         self.key, self.ask = key, ask
-        self.done = threading.Event()
+        self.done = Bell()
         self.waiting = 0
         self.answer: Any = None
         self.error: Exception | None = None
@@ -38,10 +41,11 @@ class SingleFile:
         self._open: dict[object, Question] = {}
         self._asking = False
 
-    def put(self, key: object, ask: Callable[[], Any], wait_s: float) -> Question:
+    def put(self, key: object, ask: Callable[[], Any], wait_s: float, client: Client | None = None) -> Question:
         """Ask, or join who asks `key` already, and wait; the question may not be `done` after `wait_s` seconds.
 
-        With `wait_s` 0 it is asked in any case, and nobody waits.
+        With `wait_s` 0 it is asked in any case, and nobody waits. Raises `client.gone`, or `system.stopping`, when the
+        `client` for whom it is asked leaves.
         """
         with self._lock:
             question = self._open.get(key)
@@ -53,7 +57,7 @@ class SingleFile:
         if wait_s <= 0:
             return question
         try:
-            question.done.wait(wait_s)
+            question.done.wait(wait_s, client)
         finally:
             with self._lock:
                 question.waiting -= 1

@@ -47,7 +47,7 @@ def pull() -> AnyResponse:
     }
     if "model_name" not in wanted:
         raise errors.error("request.missing_field", "write the name of a model to download", param="model_name")
-    download = site().hal0.models.pull(wanted, YOU)
+    download = site().hal0.models.pull(wanted, YOU).latest
     site().hal0.stock.changed()
     return begun(download.name, f"Downloading {download.name}.", None, f"{BACK}?said=pulling")
 

@@ -165,6 +165,12 @@ def test_only_names_of_this_network_are_answered(app: App, host: str, status: in
         assert connection.recv(64).startswith(f"HTTP/1.1 {status}".encode())
 
 
+@pytest.mark.parametrize(("version", "status"), [("1.0", 200), ("1.1", 421)])
+def test_a_load_balancers_probe_needs_no_host_where_http_needs_none(app: App, version: str, status: int) -> None:
+    head, _ = raw(app, f"GET /healthz HTTP/{version}\r\nConnection: close\r\n\r\n".encode())
+    assert head.startswith(str(status))
+
+
 def test_an_address_that_does_not_exist_says_so_in_the_same_shape(app: App) -> None:
     answer = app.get("/api/nothing")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "request.not_found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 
-from hal0app.adapters.tcp_ports import is_free
+from tests.support import models
 from tests.support.app import App, hal0, write_slots
-from tests.support.engines import Engine, default_user_models, embedded_engine, free_port
+from tests.support.engines import Engine, default_user_models, embedded_engine, free_port, user_model
 from tests.support.waiting import eventually
 
 SLOTS = {
@@ -186,13 +187,27 @@ def test_a_model_that_is_not_on_this_machine_is_refused_with_how_to_get_it(app: 
     assert "hal0 models pull missing-a" in app.chat("missing-a").json()["error"]["message"]
 
 
-def test_where_it_is_allowed_lemond_is_left_to_download_it(engine: Engine, tmp_path: Path) -> None:
+def test_where_it_is_allowed_a_model_is_downloaded_and_loaded_for_the_client_that_waits(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\n")
-    with hal0(engine.url, {}, tmp_path) as app:
-        answer = app.chat("missing-a")
-        assert code(answer) == (500, "model_load_error")  # lemond's own words, for here it cannot
-        assert answer.headers["X-Hal0-Route"] == "fallback"
+    (tmp_path / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\nheartbeat_s = 1\n")
+    file, body = tmp_path / "far.gguf", {**CHAT, "model": "far", "stream": True}
+    with (
+        embedded_engine(user_models={"far": user_model(file, "chat")}, chaos=True) as engine,
+        hal0(engine.url, {}, tmp_path) as app,
+        engine.fault("registry", total=1000, rate=0),
+        requests.post(f"{app.url}/v1/chat/completions", json=body, stream=True, timeout=120) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == b": hal0 downloading far 0%"
+        shutil.copy(models.chat(), file)
+        engine.put("registry", total=1000, rate=1e9)
+        told = [line for line in lines if line]
+        assert told[-1] == b"data: [DONE]", told
+        assert list(engine.residents()) == ["far"]
+        record = app.get("/api/requests").json()[0]
+        assert (record["model"], record["route"], record["load_ms"] > 1000) == ("far", "fallback", True)
+        messages = [one["message"] for one in app.journal(kind="model.pull")]
+        assert messages == ["the download of far started", "far was downloaded"]
 
 
 @pytest.mark.parametrize(
@@ -352,18 +367,10 @@ def test_a_lemond_that_hangs_delays_neither_the_list_nor_known_models(app: App, 
 # -- slot ports
 
 
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free."""
-    for first in range(21000, 60000, 50):
-        if all(is_free("127.0.0.1", port) for port in range(first, first + count)):
-            return first
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="module")
 def ported(engine: Engine) -> Iterator[tuple[App, int]]:
     """A hal0 with slot ports: for the chat slot, an embedder, none, one that another program has, an empty slot."""
-    first = free_ports(5)
+    first = free_port(5)
     slots = {
         "primary": {"type": "llm", "model": "chat-a", "port": first},
         "embed": {"type": "embedding", "model": "embed-a", "port": first + 1},
@@ -421,6 +428,27 @@ def test_a_name_with_line_ends_is_no_header(
     assert {"X-Evil", "X-Hal0-Model"}.isdisjoint(answer.headers)  # the slot has no model, whatever is named
 
 
+@pytest.mark.parametrize("query", ["", "?flask=1"], ids=["fast", "flask"])
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "why"),
+    [
+        ("audio/transcriptions", "multipart/form-data; boundary=B", b"--B--\r\n", "request.missing_field"),
+        ("chat/completions", "application/json", b"{{", "request.invalid_json"),
+    ],
+    ids=["form", "json"],
+)
+def test_what_cannot_be_read_on_a_slots_port_is_on_record_for_it(
+    ported: tuple[App, int], path: str, kind: str, body: bytes, why: str, query: str
+) -> None:
+    app, first = ported
+    answer = requests.post(
+        f"http://127.0.0.1:{first}/v1/{path}{query}", data=body, headers={"Content-Type": kind}, timeout=30
+    )
+    assert (*code(answer), answer.headers.get("X-Hal0-Slot")) == (400, why, "primary")
+    record = next(one for one in app.get("/api/requests").json() if one["id"] == answer.headers["X-Request-Id"])
+    assert (record["slot"], record["model"], record["error_code"]) == ("primary", "chat-a", why)
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/primary", "/v1/health"])
 def test_a_port_without_a_slot_says_so(ported: tuple[App, int], path: str) -> None:
     _, first = ported
@@ -466,7 +494,7 @@ def test_slots_made_through_the_api_get_the_lowest_free_port(ported: tuple[App, 
 
 
 def test_a_socket_that_systemd_holds_does_not_take_the_slots_ports_away(engine: Engine, tmp_path: Path) -> None:
-    first, port = free_ports(2), free_port()
+    first, port = free_port(2), free_port()
     app = App(tmp_path, port, engine.url, {"HAL0_SLOT_PORTS": f"{first}-{first + 1}"})
     write_slots(tmp_path, {"primary": {"type": "llm", "model": "chat-a", "port": first}})
     passed_on = [f"--setenv={name}={value}" for name, value in app.variables().items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.registry import Registry, certificate, registry
 
 TAIL = 6_000_000  # bytes of nothing behind the model, so that it takes its time
 SLOTS = {"primary": {"type": "llm", "model": "chat-a"}}
+REGISTERED = {"wanted": {"checkpoint": "hal0/wanted-GGUF:Q4_0", "recipe": "llamacpp", "labels": [], "suggested": True}}
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +33,31 @@ def large() -> Path:
 def far(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Path]]:
     """The registry, and the certificate to trust."""
     secret = certificate(tmp_path_factory.mktemp("registry"))
-    files = {"hal0/large-GGUF": {"large-Q4_0.gguf": large}, "hal0/huge-GGUF": {"huge-Q4_0.gguf": models.chat()}}
+    files = {
+        "hal0/large-GGUF": {"large-Q4_0.gguf": large},
+        "hal0/wanted-GGUF": {"wanted-Q4_0.gguf": large},
+        "hal0/huge-GGUF": {"huge-Q4_0.gguf": models.chat()},
+    }
     with registry(files, secret) as found:
         found.claimed["huge-Q4_0.gguf"] = 9_000_000_000_000
         yield found, secret.with_suffix(".pem.crt")
 
 
 @pytest.fixture(scope="module")
-def app(start_engine: Callable[..., AbstractContextManager[Engine]], far: tuple[Registry, Path]) -> Iterator[App]:
-    """hal0 over a lemond that downloads from there."""
+def app(
+    start_engine: Callable[..., AbstractContextManager[Engine]],
+    far: tuple[Registry, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[App]:
+    """hal0 over a lemond that downloads from there, also what a request names."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "etc").mkdir()
+    (home / "etc" / "hal0.toml").write_text("[dispatch]\nallow_implicit_pull = true\n")
     trust = {"HF_ENDPOINT": far[0].url, "TRUSTED": str(far[1])}
     files = {"chat-a": models.chat()}
     with (
-        start_engine(1, models=files, user_models={}, environment=trust, offline=False) as engine,
-        hal0(engine.url, SLOTS) as app,
+        start_engine(1, models=files, user_models=REGISTERED, environment=trust, offline=False) as engine,
+        hal0(engine.url, SLOTS, home) as app,
     ):
         yield app
 
@@ -101,6 +114,21 @@ def test_a_model_is_downloaded_with_a_stop_between_and_answers_in_a_slot(
     tab.page.click("button.danger")
     expect(tab.page.locator(".said")).to_have_text("The model was deleted from disk.")
     expect(tab.page.locator("tr[data-model='large']")).to_contain_text("Not on disk")
+
+
+def test_a_model_that_a_request_names_is_downloaded_and_loaded_before_it_is_answered(
+    app: App, far: tuple[Registry, Path]
+) -> None:
+    assert app.chat("chat-a").ok
+    far[0].rate = 3_000_000
+    with ThreadPoolExecutor() as pool:
+        answers = [asked.result() for asked in [pool.submit(app.chat, "wanted") for _ in range(2)]]
+    far[0].rate = None
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    assert (answers[0].json()["model"], answers[0].headers["X-Hal0-Route"]) == ("wanted", "fallback")
+    messages = [one["message"] for one in app.journal(kind="model.pull") if one["model"] == "wanted"]
+    assert messages == ["the download of wanted started", "wanted was downloaded"]
+    assert app.slot("primary")["reason"] == "displaced", "hal0 chose who leaves"
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ ODD: dict[str, bytes] = {
     "names-in-small": head(*USUAL).lower().replace(b"name", b"NAME").replace(b"post", b"POST").replace(
         b"http/", b"HTTP/") + BODY,
     "no-host": head(*USUAL[1:]) + BODY,
+    "old-no-host": head(*USUAL[1:], version=b"HTTP/1.0") + BODY,
+    "old-foreign-host": head(b"Host: evil.example", *USUAL[1:], version=b"HTTP/1.0") + BODY,
     "empty-host": head(b"Host:", *USUAL[1:]) + BODY,
     "two-hosts": head(b"Host: evil.example", *USUAL) + BODY,
     "hosts-in-one": head(b"Host: 127.0.0.1, evil.example", *USUAL[1:]) + BODY,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 import requests
 
+from hal0app.adapters.tcp_ports import is_free
 from tests.support import cache, models, processes
 from tests.support.waiting import eventually
 
@@ -39,11 +40,18 @@ exec chroot "$ROOT" "$@"
 """
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment, the first of so many in a row.
+
+    Drawn, so that tests beside these get others, and from below those that the kernel gives to connections: one of them
+    could have it before the program does for which it is meant.
+    """
+    drawn = random.SystemRandom()  # hypothesis makes the module's own repeat itself
+    for _ in range(1000):
+        first = drawn.randrange(12_000, 32_000 - count)
+        if all(is_free("127.0.0.1", port) for port in range(first, first + count)):
+            return first
+    raise AssertionError("no free port")
 
 
 @dataclass

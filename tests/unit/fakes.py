@@ -19,14 +19,18 @@ from hal0app.core.settings import CrashLoop
 from hal0app.core.settlement import Outcome
 from hal0app.core.slot import Broken
 from hal0app.core.slot_config import SlotConfig, read_slot
+from hal0app.errors import Hal0Error
 from hal0app.services.acts import Acts
 from hal0app.services.catalogue import Catalogue
 from hal0app.services.control import Control
 from hal0app.services.crashes import Crashes
 from hal0app.services.dispatch import Dispatch
+from hal0app.services.downloads import Downloads
 from hal0app.services.leases import Leases
+from hal0app.services.models import Models
 from hal0app.services.observer import Observer
 from hal0app.services.preflight import Preflight
+from hal0app.services.pulls import Pulls
 from hal0app.services.quarantines import Quarantines
 from hal0app.services.routes import Routes
 from hal0app.services.slots import Slots
@@ -341,6 +345,71 @@ class FakeLemond:
                 self.held.pop(model, None)
 
 
+BACKENDS = {
+    "llamacpp": {
+        "default_backend": "vulkan",
+        "backends": {
+            "vulkan": {"state": "installable", "message": "not installed"},
+            "cpu": {"state": "installed"},
+            "rocm": {"state": "unsupported", "message": "Unsupported GPU"},
+        },
+    }
+}
+
+
+class Disk:
+    """What lemond keeps on disk: a delete takes a model away, a pull begins a download that the test ends."""
+
+    def __init__(self, lemond: FakeLemond) -> None:
+        self._lemond = lemond
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.refusal: Hal0Error | None = None
+        self.action: str | None = None
+        self.asked: list[Mapping[str, Any]] = []
+        self.listed = threading.Event()
+
+    def model(self, model: str) -> dict[str, Any] | None:
+        return self._lemond.model(model)
+
+    def delete(self, model: str) -> None:
+        self._lemond.calls.append(("delete", model))
+        self._maybe_refuse()
+        del self._lemond.rows[model]
+
+    def pull(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.append(wanted)
+        self._maybe_refuse()
+        return self.put(f"model:{wanted['model_name']}")
+
+    def downloads(self) -> list[dict[str, Any]]:
+        rows = list(self.rows.values())
+        self.listed.set()
+        return rows
+
+    def control_download(self, id_: str, action: str) -> bool:
+        if id_ not in self.rows:
+            return False
+        self.put(id_, running=False, status={"pause": "paused", "cancel": "cancelled"}[action])
+        return True
+
+    def recipes(self) -> dict[str, Any]:
+        return BACKENDS
+
+    def install(self, recipe: str, backend: str) -> dict[str, Any]:
+        self.asked.append({"recipe": recipe, "backend": backend})
+        self._maybe_refuse()
+        return {"action": self.action} if self.action else self.put(f"backend:{recipe}:{backend}")
+
+    def put(self, id_: str, **facts: Any) -> dict[str, Any]:
+        """Make this a row of the downloads."""
+        self.rows[id_] = {"id": id_, "status": "downloading", "running": True, **facts}
+        return self.rows[id_]
+
+    def _maybe_refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
 @dataclass
 class FakeClient:
     """A client that leaves when told, and keeps what it is told while it waits."""
@@ -443,7 +512,7 @@ class FakeUpstream:
 
 
 class House:
-    """All services over the fakes. `running()` starts observer and control worker on threads, and ends them."""
+    """All services over the fakes. `running()` starts their workers on threads, and ends them."""
 
     def __init__(
         self,
@@ -464,6 +533,10 @@ class House:
         self.acts = Acts(*parts, "test", wait_s, preflight)
         self.control = Control(self.acts, self.leases, self.observer, self.clock, heartbeat_s)
         self.routes = Routes(self.observer, self.catalogue)
+        self.disk = Disk(self.lemond)
+        self.downloads = Downloads(self.disk, self.catalogue, self.store, self.clock, period_s=0.01)
+        on_disk = (self.disk, self.catalogue, self.observer, self.control, self.downloads)
+        self.models = Models(*on_disk, self.store, self.clock, self.quarantines)
         self.dispatch = Dispatch(
             self.observer,
             self.control,
@@ -472,6 +545,7 @@ class House:
             self.catalogue,
             self.upstream,
             Crashes(self.store, self.clock, CrashLoop(), list),
+            Pulls(self.models, self.downloads, self.observer),
             self.clock,
             LEMOND,
             wait_s,
@@ -482,7 +556,8 @@ class House:
     @contextmanager
     def running(self) -> Iterator[House]:
         self.observer.step()
-        threads = [threading.Thread(target=work, daemon=True) for work in (self.observer.run, self.control.run)]
+        workers = (self.observer, self.control, self.downloads)
+        threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
         for one in threads:
             one.start()
         try:
@@ -491,6 +566,8 @@ class House:
             self.lemond.gate.set()
             self.control.stop()
             threads[1].join(20)
+            self.downloads.stop()
+            threads[2].join(20)
             self.observer.stop()
             threads[0].join(20)
             assert not any(one.is_alive() for one in threads)

@@ -15,6 +15,7 @@ import responses
 
 from hal0app import errors
 from hal0app.adapters.lemonade import LemonadeClient
+from hal0app.adapters.lemonade_library import LemonadeLibrary
 
 URL = "http://lemond:13305"
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "lemond"
@@ -186,6 +187,14 @@ def test_a_lemond_that_does_not_answer_is_unavailable(
 def test_rows_without_an_id_are_no_models(client: LemonadeClient, wire: responses.RequestsMock) -> None:
     wire.get(f"{URL}/v1/models", json={"data": [{"id": "m"}, {}, {"id": ""}, {"id": None}, "x", None]})
     assert client.models() == [{"id": "m"}]
+
+
+def test_downloads_that_lemond_cannot_tell_of_now_have_not_vanished(wire: responses.RequestsMock) -> None:
+    wire.get(f"{URL}/v1/downloads", status=500, json={"error": "busy"})
+    with pytest.raises(errors.LemonadeError, match="busy"):
+        LemonadeLibrary(URL).downloads()
+    wire.replace("GET", f"{URL}/v1/downloads", status=404)
+    assert LemonadeLibrary(URL).downloads() == []
 
 
 def test_a_model_is_asked_for_by_its_id_as_it_is(client: LemonadeClient, wire: responses.RequestsMock) -> None:

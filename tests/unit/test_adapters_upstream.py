@@ -7,15 +7,16 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, repeat
 from typing import Any
 
 import pytest
 
+from hal0app.adapters import connecting, connections
 from hal0app.adapters import upstream as adapter
 from hal0app.adapters.upstream import HttpCall, HttpUpstream
-from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unreached, UpstreamError
+from hal0app.core.upstream import SILENCE_S, Aborted, Broken, Silent, Unheard, Unreached, UpstreamError
 from tests.unit.fakes import Asking
 
 Talk = Callable[[socket.socket], None]
@@ -216,8 +217,60 @@ def out_of_files() -> Iterator[None]:
 def test_a_process_out_of_files_says_nothing_of_the_other_side() -> None:
     with serving(saying()) as server:
         made = call(server.url)
-        with out_of_files(), pytest.raises(Broken, match="no connection could be made"):
+        with out_of_files(), pytest.raises(Unheard, match="Too many open files"):
             made.reply()
+
+
+@pytest.fixture
+def hung() -> Iterator[tuple[str, socket.socket]]:
+    """The URL of a backend that takes no connection, and its listener."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
+        for _ in range(3):  # more than the kernel keeps for it
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", listener
+
+
+@pytest.mark.parametrize("look_s", [0.05, 60])
+def test_a_backend_that_takes_no_connection_is_not_gone(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket], look_s: float
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
+    monkeypatch.setattr(connecting, "LOOK_S", look_s)
+    with pytest.raises(Unheard, match="timed out"):
+        call(hung[0]).reply()
+
+
+def test_a_call_that_waits_for_its_connection_can_be_aborted(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket]
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 600)
+    made = call(hung[0])
+    asking = Asking(made.reply)
+    made.abort()
+    with pytest.raises(Aborted):
+        asking.result()
+
+
+def test_a_connection_that_is_taken_late_is_used(
+    monkeypatch: pytest.MonkeyPatch, hung: tuple[str, socket.socket]
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_S", 60)
+    monkeypatch.setattr(connecting, "LOOK_S", 0.01)
+    url, listener = hung
+    asking = Asking(call(url).reply)
+    listener.settimeout(20)
+    while asking.is_alive():  # among the others is ours
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            peer.settimeout(0.5)
+            head_of(peer)
+            peer.sendall(OK + b"Content-Length: 0\r\n\r\n")
+            break
+    reply = asking.result()
+    assert (reply.status, reply.connection.gettimeout()) == (200, SILENCE_S)
+    reply.close()
 
 
 # -- there, and then not
@@ -376,7 +429,7 @@ def test_a_call_aborted_after_its_end_is_no_trouble() -> None:
 
 
 def test_every_failure_is_an_upstream_error() -> None:
-    assert all(issubclass(one, UpstreamError) for one in (Unreached, Broken, Silent, Aborted))
+    assert all(issubclass(one, UpstreamError) for one in (Unreached, Unheard, Broken, Silent, Aborted))
 
 
 # -- what is sent

@@ -121,7 +121,7 @@ def test_the_upstream_streams_tokens_in_order(upstream: Contender) -> None:
 
 
 def test_the_upstream_answers_whole_requests_on_one_connection(upstream: Contender) -> None:
-    seen = load("requests", upstream, connections=2, seconds=0.2)
+    seen = load("requests", upstream, connections=2, seconds=1)
     assert seen["finished"] > 2
     assert [seen[name] for name in ("errors", "broken")] == [0, 0]
 

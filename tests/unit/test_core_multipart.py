@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,6 +88,14 @@ def test_a_file_of_another_name_is_not_the_one_that_is_needed(
         at += size
     assert search.has_file or search.ended
     assert search.has_file is (name in OURS)
+
+
+@pytest.mark.parametrize("nothing", [b'""', b""])
+def test_what_a_browser_sends_for_a_field_without_a_file_is_none(nothing: bytes) -> None:
+    raw = form([("model", False, b"m"), ("file", True, b"")])
+    search = FieldSearch(BOUNDARY, "model", file="file")
+    assert search.look(re.sub(rb"filename=.*", b"filename=" + nothing, raw))
+    assert (search.has_file, search.ended) == (False, True)
 
 
 @given(PARTS, st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20))

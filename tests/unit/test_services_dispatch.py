@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -15,10 +16,10 @@ from hal0app.core.headers import value
 from hal0app.core.json_body import JsonBody, read
 from hal0app.core.residency import Link
 from hal0app.core.slot import Broken
-from hal0app.core.upstream import Aborted, Garbled, Silent, Unreached
+from hal0app.core.upstream import Aborted, Garbled, Silent, Unheard, Unreached
 from hal0app.core.upstream import Broken as BrokenOff
 from hal0app.errors import Hal0Error
-from hal0app.services import dispatch
+from hal0app.services import dispatch, pulls
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.ask import Ask
 from hal0app.services.control import Want
@@ -204,8 +205,12 @@ def test_an_answer_holds_its_lease_until_it_is_closed(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "code"),
-    [(Silent("late"), "upstream.timeout"), (Aborted(), "client.gone")],
-    ids=["silent", "aborted"],
+    [
+        (Silent("late"), "upstream.timeout"),
+        (Unheard("takes no connection"), "upstream.unreachable"),
+        (Aborted(), "client.gone"),
+    ],
+    ids=["silent", "unheard", "aborted"],
 )
 def test_a_request_that_failed_before_its_answer_is_not_replayed_and_gives_its_lease_back(
     house: House, problem: Exception, code: str
@@ -214,6 +219,7 @@ def test_a_request_that_failed_before_its_answer_is_not_replayed_and_gives_its_l
     assert refused(house, "primary").code == code
     assert len(house.upstream.sent) == 1
     assert house.leases.in_flight("m") == 0
+    assert (house.lemond.calls, house.store.evidence) == ([], {}), "nothing tells that the backend has gone"
 
 
 def test_a_fault_of_our_own_gives_the_lease_back(house: House) -> None:
@@ -507,25 +513,111 @@ def test_a_slots_model_by_another_name_of_lemonades_is_the_slots(house: House) -
     answer.close()
 
 
-def test_a_model_that_is_not_here_is_downloaded_by_lemond_where_that_is_allowed(house: House) -> None:
+# -- models that are not here yet
+
+
+@pytest.fixture
+def pulling(house: House) -> House:
     house.routes.implicit_pull = True
-    answer = serve(house, "far")
-    assert house.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
-    assert (explained(answer)["Route"], house.lemond.calls) == ("fallback", [])
-    assert house.upstream.calls[0].patient, "a download says nothing for hours"
+    return house
+
+
+def asking_for_far(house: House, client: FakeClient, **payload: Any) -> Asking:
+    """A request for a model that is not here, once its download is under way."""
+    ask = request({"model": "far", **payload})
+    asking = Asking(lambda: house.dispatch.serve(BY_NAME["messages"], ask, client))
+    eventually(lambda: house.downloads.followed("model:far") is not None and client.callbacks)
+    return asking
+
+
+def end(house: House, status: str = "completed", **facts: Any) -> None:
+    """The download ends."""
+    house.lemond.rows["far"]["downloaded"] = status == "completed"
+    house.disk.put("model:far", running=False, status=status, **facts)
+
+
+def test_a_model_that_is_not_here_is_downloaded_and_then_loaded_by_hal0_where_that_is_allowed(pulling: House) -> None:
+    trips: list[Trip] = []
+    ask = replace(request({"model": "far"}), told=trips.append)
+    asking = Asking(lambda: pulling.dispatch.serve(BY_NAME["chat/completions"], ask, FakeClient()))
+    eventually(lambda: pulling.disk.asked == [{"model_name": "far"}])
+    assert (pulling.lemond.calls, pulling.upstream.sent) == ([], [])
+    end(pulling)
+    answer = asking.result()
+    assert pulling.lemond.calls == [("load", "far")]
+    assert pulling.upstream.sent[0][:3] == (LEMOND, "POST", "/v1/chat/completions")
+    assert (explained(answer)["Route"], explained(answer)["Model"]) == ("fallback", "far")
+    assert trips[0].load_ms <= trips[-1].load_ms, "the download counts as time for its load"
     answer.close()
 
 
-def test_a_stream_that_waits_for_such_a_download_gets_signs_of_life_until_its_answer_begins(house: House) -> None:
-    house.routes.implicit_pull, client = True, FakeClient()
-    meanwhile: list[Any] = []
-    house.upstream.script = [lambda call: meanwhile.extend(client.pulses) or FakeReply(200, STREAM, b"data: 1\n\n")]
-    ask = request({"model": "far", "stream": True})
-    answer = house.dispatch.serve(BY_NAME["messages"], ask, client)
-    ((words, first_s, every_s),) = meanwhile
-    assert (words(), first_s, every_s) == ("hal0 waiting for far 0s", 5.0, 5.0)
+def test_a_stream_that_waits_for_a_download_is_told_how_far_it_is(pulling: House) -> None:
+    client = FakeClient()
+    asking = asking_for_far(pulling, client, stream=True)
+    ((words, first_s, every_s),) = client.pulses
+    assert (words(), first_s, every_s) == ("hal0 downloading far", 5.0, 5.0)
+    pulling.disk.put("model:far", overall_bytes_downloaded=42, total_download_size=100)
+    eventually(lambda: words() == "hal0 downloading far 42%")
+    end(pulling)
+    answer = asking.result()
     assert (client.pulses, answer.endpoint) == ([], "messages")
     answer.close()
+
+
+def test_all_who_want_a_model_wait_for_one_download_which_goes_on_when_they_leave(pulling: House) -> None:
+    leaving, staying = FakeClient(), FakeClient()
+    left, stayed = asking_for_far(pulling, leaving), asking_for_far(pulling, staying)
+    leaving.leave()
+    with pytest.raises(Hal0Error) as problem:
+        left.result()
+    assert problem.value.code == "client.gone"
+    end(pulling)
+    stayed.result().close()
+    assert pulling.disk.asked == [{"model_name": "far"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        ("error", "model.pull_failed", "the download of far failed: disk full"),
+        ("paused", "model.not_downloaded", "the download of far was paused"),
+    ],
+)
+def test_who_waited_for_a_download_in_vain_is_told_why(pulling: House, status: str, code: str, says: str) -> None:
+    asking = asking_for_far(pulling, FakeClient())
+    end(pulling, status, error="disk full")
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert (problem.value.code, problem.value.message) == (code, f"'far' is not on this machine: {says}")
+    assert pulling.lemond.calls == []
+
+
+def test_who_waits_for_a_download_of_a_lemond_that_has_gone_is_told(
+    pulling: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulls, "LOOK_S", 0.01)
+    asking = asking_for_far(pulling, FakeClient())
+    pulling.lemond.link = Link.DOWN
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "lemonade.unavailable"
+
+
+def test_a_download_that_lemond_refuses_is_the_requests_error(pulling: House) -> None:
+    pulling.disk.refusal = Hal0Error("lemonade.refused", "offline mode")
+    assert refused(pulling, "far").code == "model.pull_failed"
+
+
+def test_a_client_that_leaves_while_lemond_does_not_answer_is_not_kept(pulling: House) -> None:
+    pulling.lemond.pause = threading.Event()
+    client = FakeClient()
+    asking = Asking(lambda: serve(pulling, "never-heard-of", client=client))
+    eventually(lambda: client.callbacks)
+    client.leave()
+    with pytest.raises(Hal0Error) as problem:
+        asking.result()
+    assert problem.value.code == "client.gone"
+    pulling.lemond.pause.set()
 
 
 # -- uploads
@@ -789,6 +881,7 @@ def test_what_falls_through_is_not_judged_by_its_first_event(house: House) -> No
     ("problem", "code"),
     [
         (Unreached("refused"), "lemonade.unavailable"),
+        (Unheard("late"), "lemonade.unavailable"),
         (BrokenOff("x"), "upstream.protocol"),
         (Silent("x"), "upstream.timeout"),
         (Aborted(), "client.gone"),

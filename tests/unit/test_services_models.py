@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,99 +14,24 @@ from hal0app.core.journal import Entry
 from hal0app.core.residency import Link
 from hal0app.errors import Hal0Error
 from hal0app.services.backends import Backends
-from hal0app.services.downloads import Downloads
-from hal0app.services.models import Models
 from tests.support.waiting import eventually
-from tests.unit.fakes import FakeLemond, House, slot
+from tests.unit.fakes import House, slot
 
 REFUSED = errors.error("lemonade.refused", "no such host", upstream_status=500)
-BACKENDS = {
-    "llamacpp": {
-        "default_backend": "vulkan",
-        "backends": {
-            "vulkan": {"state": "installable", "message": "not installed"},
-            "cpu": {"state": "installed"},
-            "rocm": {"state": "unsupported", "message": "Unsupported GPU"},
-        },
-    }
-}
-
-
-class Disk:
-    """What lemond keeps on disk: a delete takes a model away, a pull begins a download that the test ends."""
-
-    def __init__(self, lemond: FakeLemond) -> None:
-        self._lemond = lemond
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.refusal: Hal0Error | None = None
-        self.action: str | None = None
-        self.asked: list[Mapping[str, Any]] = []
-        self.listed = threading.Event()
-
-    def model(self, model: str) -> dict[str, Any] | None:
-        return self._lemond.model(model)
-
-    def delete(self, model: str) -> None:
-        self._lemond.calls.append(("delete", model))
-        self._maybe_refuse()
-        del self._lemond.rows[model]
-
-    def pull(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        self.asked.append(wanted)
-        self._maybe_refuse()
-        return self.put(f"model:{wanted['model_name']}")
-
-    def downloads(self) -> list[dict[str, Any]]:
-        rows = list(self.rows.values())
-        self.listed.set()
-        return rows
-
-    def control_download(self, id_: str, action: str) -> bool:
-        if id_ not in self.rows:
-            return False
-        self.put(id_, running=False, status={"pause": "paused", "cancel": "cancelled"}[action])
-        return True
-
-    def recipes(self) -> dict[str, Any]:
-        return BACKENDS
-
-    def install(self, recipe: str, backend: str) -> dict[str, Any]:
-        self.asked.append({"recipe": recipe, "backend": backend})
-        self._maybe_refuse()
-        return {"action": self.action} if self.action else self.put(f"backend:{recipe}:{backend}")
-
-    def put(self, id_: str, **facts: Any) -> dict[str, Any]:
-        """Make this a row of the downloads."""
-        self.rows[id_] = {"id": id_, "status": "downloading", "running": True, **facts}
-        return self.rows[id_]
-
-    def _maybe_refuse(self) -> None:
-        if self.refusal is not None:
-            raise self.refusal
 
 
 class Shelf:
-    """A house with models, downloads and backends over a disk."""
+    """A house with backends over its disk."""
 
     def __init__(self, *slots: Any) -> None:
         self.house = House(*slots)
-        self.disk = Disk(self.house.lemond)
-        store, clock = self.house.store, self.house.clock
-        self.downloads = Downloads(self.disk, self.house.catalogue, store, clock, period_s=0.01)
-        self.backends = Backends(self.disk, self.downloads, store, clock)
-        house = self.house
-        parts = (self.disk, house.catalogue, house.observer, house.control, self.downloads)
-        self.models = Models(*parts, store, clock, house.quarantines)
+        self.disk, self.downloads, self.models = self.house.disk, self.house.downloads, self.house.models
+        self.backends = Backends(self.disk, self.downloads, self.house.store, self.house.clock)
 
     @contextmanager
     def running(self) -> Iterator[Shelf]:
-        follower = threading.Thread(target=self.downloads.run, daemon=True)
         with self.house.running():
-            follower.start()
             yield self
-            self.downloads.stop()
-            follower.join(20)
-            assert not follower.is_alive()
 
     def on_disk(self) -> list[str]:
         """The ids of the downloaded models as they are shown."""
@@ -194,7 +119,7 @@ def test_a_pull_is_journalled_at_its_start_and_at_its_end() -> None:
     with Shelf().running() as shelf:
         wanted = {"model_name": "user.new", "checkpoint": "org/repo:Q4", "recipe": "llamacpp"}
         assert "user.new" not in shelf.on_disk()
-        begun = shelf.models.pull(wanted, "cli")
+        begun = shelf.models.pull(wanted, "cli").latest
         assert (begun.id, begun.running) == ("model:user.new", True)
         assert shelf.disk.asked == [wanted]
         shelf.house.lemond.rows["user.new"] = {"id": "user.new"}
@@ -264,6 +189,33 @@ def test_a_download_of_before_our_start_is_followed_too() -> None:
         assert shelf.disk.listed.wait(20)
         shelf.disk.put("model:m", running=False, status="completed")
         assert [one.message for one in shelf.told("model.pull")] == ["m was downloaded"]
+
+
+def test_a_download_that_begins_while_the_list_is_read_has_not_vanished() -> None:
+    shelf = Shelf()
+    listing, read = shelf.disk.downloads, Event()
+
+    def slow() -> list[dict[str, Any]]:
+        rows = listing()
+        assert read.wait(20)
+        return rows
+
+    shelf.disk.downloads = slow  # type: ignore[method-assign]
+    with shelf.running():
+        assert shelf.disk.listed.wait(20)
+        shelf.models.pull({"model_name": "m"})
+        read.set()
+        shelf.disk.put("model:m", running=False, status="completed")
+        assert shelf.told("model.pull", count=2)[-1].message == "m was downloaded"
+
+
+def test_who_waits_for_a_download_goes_on_waiting_when_it_is_begun_again() -> None:
+    with Shelf().running() as shelf:
+        begun = shelf.models.pull({"model_name": "m"})
+        assert shelf.models.pull({"model_name": "m"}) is begun
+        shelf.disk.put("model:m", running=False, status="completed")
+        assert begun.over.wait(20)
+        assert begun.told == "m was downloaded"
 
 
 def test_a_paused_download_goes_on_with_what_it_was_started_with() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 from hal0app import errors
 from hal0app.core.download import Download
 from hal0app.core.model import Model
@@ -117,7 +119,8 @@ def test_nobody_is_asked_while_nobody_is_interested() -> None:
     assert not worker.is_alive()
 
 
-def test_another_residency_is_looked_at_at_once() -> None:
+def test_another_residency_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hal0app.services.stock.QUIET_PERIOD_S", 600.0)
     it, downloads, _, clock = stock()
     worker = threading.Thread(target=it.watch.run, daemon=True)
     worker.start()
@@ -125,6 +128,6 @@ def test_another_residency_is_looked_at_at_once() -> None:
     eventually(lambda: downloads.looks, "it looked")
     looks = downloads.looks
     it.observed(Snapshot(residency=seen(clock().tick, "m")))
-    eventually(lambda: downloads.looks > looks, "it looked again", within=4.0)
+    eventually(lambda: downloads.looks > looks, "it looked again")
     it.watch.stop()
     worker.join(10)
