@@ -25,8 +25,8 @@ from tests.support.waiting import eventually
 
 HERE = Path(__file__).parent
 WANTS_REBOOT = 133
-BOOT_S = 120.0
-STOP_S = 60.0
+BOOT_S = 180.0
+STOP_S = 120.0
 ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG=C.UTF-8",
