@@ -44,11 +44,6 @@ depersonalise() {
   done
 }
 
-# llama.cpp recommends it: a gigabyte of ROCm, unpacked on every host anew, and none of them has a GPU.
-without_rocm() {
-  printf 'Package: libggml0-backend-hip\nPin: release *\nPin-Priority: -1\n' >"$1/etc/apt/preferences.d/without-rocm"
-}
-
 # PID 1 under nspawn: on a kernel with cgroup v1, make the controllers writable and become systemd.
 write_init() {
   cat >"$1/init-of-test" <<'INIT'
@@ -69,7 +64,6 @@ build() {
     "$SUITE" "$tmp" "$(mirror)" >"$BASE.log" 2>&1
   configure_clients "$tmp"
   depersonalise "$tmp"
-  without_rocm "$tmp"
   write_init "$tmp"
   mv "$tmp" "$BASE"
 }

@@ -106,6 +106,13 @@ def test_a_dry_run_on_an_installed_host_has_nothing_to_change(lasting: Host) -> 
     assert changes(dry_run) == []
 
 
+def test_a_host_without_a_gpu_is_spared_rocm(lasting: Host) -> None:
+    assert "Recommends: libggml0-backend-hip" in lasting.says("apt-cache depends lemonade-server llama.cpp-tools")
+    here = lasting.says("dpkg-query -W -f '${Package}\\n'").split()
+    assert "llama.cpp-tools" in here
+    assert [name for name in here if re.search("backend-hip|rocblas|amdhip", name)] == []
+
+
 def test_no_process_of_hal0_runs_as_root(lasting: Host) -> None:
     users = lasting.says("ps -eo user:20,args | grep -E '[l]emond|[h]al0app|[/]opt/hal0|[l]lama-server'")
     assert {line.split()[0] for line in users.splitlines()} == {"hal0", "lemonade"}, users
