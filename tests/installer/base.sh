@@ -27,6 +27,7 @@ configure_clients() {
     "$(mirror)" "$SUITE" >"$root/etc/apt/sources.list.d/debian.sources"
   cp /etc/apt/apt.conf.d/99* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
   echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99valid-until"
+  echo 'Acquire::Languages "none";' >"$root/etc/apt/apt.conf.d/99no-translations"
   cp /etc/pip.conf "$root/etc/pip.conf" 2>/dev/null || true
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   rm -f "$root/etc/resolv.conf"
