@@ -7,6 +7,7 @@ further hosts be booted over it, so that an installation is paid for once. Needs
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shlex
@@ -268,7 +269,13 @@ def _remove_groups(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove what hosts of test runs that were killed have left behind."""
+    """Remove what hosts of test runs that were killed have left behind; one process at a time."""
+    with (cache.folder("hosts") / "sweep.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _sweep()
+
+
+def _sweep() -> None:
     for folder in cache.folder("hosts").glob("hal0-*"):
         owner = int(folder.name.split("-")[1])
         if processes.alive(owner):

@@ -154,9 +154,10 @@ def test_the_sandbox_holds_from_inside(lasting: Host, unit: str) -> None:
     service = kept.index("[Service]") + 1
     kept[service:service] = ["Type=oneshot", "ExecStart=/usr/bin/python3 /usr/local/lib/hal0-probe.py"]
     lasting.copy(PROBE, "/usr/local/lib/hal0-probe.py")
-    lasting.write("/root/hal0-probe.service", "\n".join(kept))
-    lasting.run("cp hal0-probe.service /run/systemd/system && systemctl daemon-reload")
-    lasting.run("systemctl start hal0-probe.service")
-    said = lasting.says("journalctl -o cat --no-pager -n 50 _SYSTEMD_UNIT=hal0-probe.service")
-    could = {name for name, worked in json.loads(said.splitlines()[-1]).items() if worked}
+    lasting.write("/root/probe.service", "\n".join(kept))
+    lasting.run(f"cp probe.service /run/systemd/system/probe-{unit} && systemctl daemon-reload")
+    lasting.run(f"systemctl start probe-{unit}")
+    command = f"journalctl -o cat --no-pager --quiet _SYSTEMD_UNIT=probe-{unit}"
+    said = eventually(lambda: lasting.run(command).stdout.splitlines(), "the journal has what it printed", every=0.2)
+    could = {name for name, worked in json.loads(said[-1]).items() if worked}
     assert could == (MAY if unit == "hal0.service" else {"write /var/lib/hal0"})

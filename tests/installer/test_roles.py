@@ -63,12 +63,11 @@ def test_a_package_that_was_broken_off_in_the_middle_is_installed_as_a_whole(las
 
 
 def test_rocm_comes_where_the_kernel_offers_it_a_gpu_unless_it_is_not_wanted(lasting: Host) -> None:
-    def comes(gpu: str, **variables: object) -> list[str]:
-        told = changes(play(lasting, "lemonade", "apt", dry=True, hal0_machine={"gpu": gpu}, **variables)[1])
-        return [name.removeprefix("host : Install ") for name in told if "Install" in name]
+    def changes_with_a_gpu(**variables: object) -> list[str]:
+        return changes(play(lasting, "lemonade", "apt", dry=True, hal0_machine={"gpu": "gfx1151"}, **variables)[1])
 
-    assert comes("gfx1151") == comes("", hal0_rocm=True) == ["libggml0-backend-hip"]
-    assert comes("") == comes("gfx1151", hal0_rocm=False) == []
+    assert "host : Install libggml0-backend-hip" in changes_with_a_gpu()
+    assert changes_with_a_gpu(hal0_rocm=False) == []
 
 
 def test_packages_that_did_not_come_are_not_remembered(lasting: Host) -> None:
