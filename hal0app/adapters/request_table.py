@@ -29,35 +29,36 @@ LAST_TTFT = (
     "SELECT slot, ttft_ms FROM request WHERE seq IN"
     " (SELECT max(seq) FROM request WHERE slot IS NOT NULL AND ttft_ms IS NOT NULL GROUP BY slot)"
 )
-# Percentiles by nearest rank: the value whose rank is p percent of the number of values, rounded up. SQLite does the
-# sorting without Python's lock, so that a hundred thousand rows stall nobody.
+# Percentiles by nearest rank: the value whose rank is p percent of the number of values, rounded up. Equal values are
+# counted before they are ranked, for there are few different ones. SQLite does it without Python's lock, so that a
+# hundred thousand rows stall nobody.
 SUMMARY = """
 WITH chosen AS (
     SELECT {by} AS key, error_code IS NOT NULL AND outcome != 'client_gone' AS error, tokens_in, tokens_out,
-        CASE WHEN status < 400 THEN total_ms END AS total, CASE WHEN status < 400 THEN ttft_ms END AS first,
-        CASE WHEN status < 400 THEN tokens_per_s END AS speed
+        status < 400 AS answered, total_ms, ttft_ms, tokens_per_s
     FROM request WHERE ts BETWEEN :since AND :until AND {by} IS NOT NULL
-), totals AS (
-    SELECT key, total, row_number() OVER (PARTITION BY key ORDER BY total) AS place,
-        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE total IS NOT NULL
-), firsts AS (
-    SELECT key, first, row_number() OVER (PARTITION BY key ORDER BY first) AS place,
-        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE first IS NOT NULL
-), speeds AS (
-    SELECT key, speed, row_number() OVER (PARTITION BY key ORDER BY speed) AS place,
-        count(*) OVER (PARTITION BY key) AS number FROM chosen WHERE speed IS NOT NULL
+), counted AS (
+    SELECT key, 'total' AS figure, total_ms AS value, count(*) AS number FROM chosen WHERE answered GROUP BY key, value
+    UNION ALL
+    SELECT key, 'ttft', ttft_ms AS value, count(*) FROM chosen WHERE answered GROUP BY key, value
+    UNION ALL
+    SELECT key, 'speed', tokens_per_s AS value, count(*) FROM chosen WHERE answered GROUP BY key, value
+), ranked AS (
+    SELECT key, figure, value, sum(number) OVER (PARTITION BY key, figure ORDER BY value) AS last,
+        sum(number) OVER (PARTITION BY key, figure) AS number FROM counted WHERE value IS NOT NULL
+), percentiles AS (
+    SELECT key, figure, min(iif(last >= (number * 50 + 99) / 100, value, NULL)) AS p50,
+        min(iif(last >= (number * 95 + 99) / 100, value, NULL)) AS p95 FROM ranked GROUP BY key, figure
+), sums AS (
+    SELECT key, count(*) AS requests, sum(error) AS errors,
+        coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out FROM chosen GROUP BY key
 )
-SELECT key, count(*) AS requests, sum(error) AS errors,
-    coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out,
-    ttft_p50, ttft_p95, total_p50, total_p95, tokens_per_s
-FROM chosen
-LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, total, NULL)) AS total_p50,
-    max(iif(place = (number * 95 + 99) / 100, total, NULL)) AS total_p95 FROM totals GROUP BY key) USING (key)
-LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, first, NULL)) AS ttft_p50,
-    max(iif(place = (number * 95 + 99) / 100, first, NULL)) AS ttft_p95 FROM firsts GROUP BY key) USING (key)
-LEFT JOIN (SELECT key, max(iif(place = (number * 50 + 99) / 100, speed, NULL)) AS tokens_per_s
-    FROM speeds GROUP BY key) USING (key)
-GROUP BY key
+SELECT sums.*, ttft.p50 AS ttft_p50, ttft.p95 AS ttft_p95, total.p50 AS total_p50, total.p95 AS total_p95,
+    speed.p50 AS tokens_per_s
+FROM sums
+LEFT JOIN percentiles AS ttft ON ttft.key = sums.key AND ttft.figure = 'ttft'
+LEFT JOIN percentiles AS total ON total.key = sums.key AND total.figure = 'total'
+LEFT JOIN percentiles AS speed ON speed.key = sums.key AND speed.figure = 'speed'
 """
 _rest = attrgetter(*COLUMNS[1:])
 USES = """

@@ -26,7 +26,7 @@ from hal0app.api.unread import let_it_read
 from hal0app.core import client_head
 from hal0app.core.endpoints import PREFIXES
 from hal0app.errors import Hal0Error
-from hal0app.services.requests import new_id
+from hal0app.services.request import new_id
 
 SEND_S = 5.0
 LONGEST = 200

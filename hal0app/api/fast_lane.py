@@ -17,7 +17,7 @@ from hal0app.api.plain_request import PlainParser, PlainRequest
 from hal0app.api.relay import Relay, head, last_event, sent
 from hal0app.errors import Hal0Error
 from hal0app.services.hal0 import Hal0
-from hal0app.services.requests import Request
+from hal0app.services.request import Request
 
 
 class FastLane:

@@ -15,7 +15,7 @@ from hal0app.core.json_body import JsonBody
 from hal0app.services.answer import Answer
 from hal0app.services.ask import Ask, unheard
 from hal0app.services.hal0 import Hal0
-from hal0app.services.requests import Request
+from hal0app.services.request import Request
 from hal0app.services.room import Hold
 from hal0app.services.upload import Upload
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from hal0app.api import query
 from hal0app.api.context import hal0
 from hal0app.core import sse
 from hal0app.core.journal import Entry
@@ -15,7 +16,7 @@ from hal0app.core.journal import Entry
 bp = Blueprint("journal", __name__)
 
 LIMIT = 1000
-LAST_ID = (1 << 63) - 1
+LEVELS = ("info", "warning", "error")
 FILTERS = ("slot", "kind", "level", "source", "q")
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -23,10 +24,15 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 @bp.get("/api/journal")
 def journal() -> Response:
     """Entries after `since` (an id), oldest first; without it the newest ones."""
-    limit = min(request.args.get("limit", 200, type=int), LIMIT)
-    since = request.args.get("since", type=_id)
+    query.only(("since", "limit", *FILTERS))
+    limit = min(query.number("limit", 200, lowest=1, highest=query.LARGEST), LIMIT)
+    since, level = request.args.get("since"), request.args.get("level")
+    if since and not _is_id(since):
+        raise query.invalid("since", f"'since' is '{since[:64]}', but must be the id of an entry")
+    if level and level not in LEVELS:
+        raise query.invalid("level", f"there is no level '{level[:64]}'; there are {', '.join(LEVELS)}")
     filters = {name: request.args.get(name) for name in FILTERS}
-    found = hal0().store.journal(since or 0, max(limit, 1), newest=since is None, **filters)
+    found = hal0().store.journal(_id(since or "0"), limit, newest=not since, **filters)
     return jsonify([entry_json(one) for one in found])
 
 
@@ -35,13 +41,17 @@ def stream() -> Response:
     """Server-sent events, one an entry; after the id in Last-Event-ID or `since`, else only what comes from now on."""
     feed = hal0().feed
     asked = request.headers.get("Last-Event-ID") or request.args.get("since") or ""
-    since = _id(asked) if asked.isascii() and asked.isdigit() else feed.newest()
+    since = _id(asked) if _is_id(asked) else feed.newest()
     return Response(_events(feed.follow(since)), mimetype="text/event-stream", headers=STREAM_HEADERS)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _id(text: str) -> int:
     """An entry's id; one beyond all that SQLite can count is as good as the greatest."""
-    return min(int(text[:20]), LAST_ID)
+    return min(int(text[:20]), query.LARGEST)
 
 
 def _events(batches: Iterator[list[Entry]]) -> Iterator[bytes]:

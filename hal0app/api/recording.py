@@ -19,7 +19,7 @@ from hal0app.core.slot_config import SlotConfig
 from hal0app.errors import CODES
 from hal0app.services.answer import Answer
 from hal0app.services.hal0 import Hal0
-from hal0app.services.requests import Request, new_id
+from hal0app.services.request import Request, new_id
 
 ID = "X-Request-Id"
 ANSWERED_WITH_ID = ("/v1/", "/api/")

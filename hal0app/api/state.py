@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify
 
 from hal0app import errors
 from hal0app.api.context import hal0
-from hal0app.core import npu
-from hal0app.core.operation import Operation
+from hal0app.core import npu, standing
 
 bp = Blueprint("state", __name__)
 
@@ -17,26 +14,10 @@ bp = Blueprint("state", __name__)
 @bp.get("/api/operations/<id_>")
 def operation(id_: str) -> Response:
     """One operation: what, why, how far, how it ended."""
-    found = hal0().store.operation(id_)
+    found = standing.joined(hal0().control.standing(id_), hal0().store.operation(id_))
     if found is None:
-        raise errors.error("request.not_found", f"there is no operation '{id_[:64]}' (or not yet: it may be queued)")
-    return jsonify(_operation(found))
-
-
-def _operation(one: Operation) -> dict[str, Any]:
-    failed = one.error_code is not None
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "model": one.model,
-        "slot": one.slot,
-        "cause": one.cause.as_json(),
-        "status": one.status,
-        "started_at": one.started.wall,
-        "finished_at": one.finished.wall if one.finished else None,
-        "error": {"code": one.error_code, "message": one.error_message} if failed else None,
-        "result": one.result,
-    }
+        raise errors.error("request.not_found", f"there is no operation '{id_[:64]}'")
+    return jsonify(found.as_json())
 
 
 @bp.get("/api/residency")

@@ -6,17 +6,17 @@ import click
 
 from hal0app.cli.client import Client, segment
 from hal0app.cli.following import follow_download
-from hal0app.cli.printing import json_option, print_json, print_table
+from hal0app.cli.printing import json_option, or_list, print_json, print_table
 
 COLUMNS = {"BACKEND": "id", "STATE": "state", "VERSION": "version", "MESSAGE": "message"}
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def backends(ctx: click.Context) -> None:
+def backends(ctx: click.Context, as_json: bool) -> None:
     """Lemonade's backends; without a further word: list those that this machine can have."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+    or_list(ctx, list_, as_json)
 
 
 @backends.command("list")

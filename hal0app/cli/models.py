@@ -8,7 +8,7 @@ import click
 
 from hal0app.cli.client import LOAD_S, Client, Refused, Unreachable, segment
 from hal0app.cli.following import follow_download
-from hal0app.cli.printing import json_option, print_json, print_table
+from hal0app.cli.printing import json_option, or_list, print_json, print_table
 
 COLUMNS = {
     "MODEL": "id",
@@ -30,11 +30,11 @@ def known_models(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def models(ctx: click.Context) -> None:
+def models(ctx: click.Context, as_json: bool) -> None:
     """The models on this machine; without a further word: list them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+    or_list(ctx, list_, as_json)
 
 
 @models.command("list")

@@ -14,12 +14,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def or_list(ctx: click.Context, list_: click.Command, as_json: bool) -> None:
+    """A group without a further word lists."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"--json stands after the command: {ctx.command_path} {ctx.invoked_subcommand} --json")
+
+
 def as_text(value: Any) -> str:
     """A cell: nothing known is `-`."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {as_text(one)}" for key, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

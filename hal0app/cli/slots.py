@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hal0app.cli.client import LOAD_S, Client, Refused, Unreachable, segment
-from hal0app.cli.printing import json_option, print_facts, print_json, print_table
+from hal0app.cli.printing import json_option, or_list, print_facts, print_json, print_table
 
 COLUMNS = {"SLOT": "name", "TYPE": "type", "STATE": "state", "MODEL": "model", "MESSAGE": "message"}
 
@@ -54,11 +54,11 @@ slot_argument: Callable[[Any], Any] = click.argument("name", shell_complete=know
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def slots(ctx: click.Context) -> None:
+def slots(ctx: click.Context, as_json: bool) -> None:
     """The slots; without a further word: list them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+    or_list(ctx, list_, as_json)
 
 
 @slots.command("list")

@@ -10,7 +10,7 @@ from typing import Any
 from hal0app.core.slot_config import SlotConfig
 from hal0app.core.slot_type import Device, ModelType, SlotType, type_of_labels
 
-# lemonade-contract.md section 5: the llama.cpp backends that serve a device, best first; "system" is Debian's build.
+# lemonade-contract.md section 5: the backends that serve a device, best first; "system" is Debian's build.
 BACKENDS: dict[Device | None, tuple[str, ...]] = {
     Device.GPU_ROCM: ("rocm", "system"),
     Device.GPU_VULKAN: ("vulkan", "system"),
@@ -18,6 +18,9 @@ BACKENDS: dict[Device | None, tuple[str, ...]] = {
     Device.NPU: (),
     None: (),
 }
+
+# The load option that names the backend, by recipe, as `/v1/system-info` lists them; other recipes have no choice.
+BACKEND_OPTION = {"llamacpp": "llamacpp_backend", "whispercpp": "whispercpp_backend", "sd-cpp": "sd-cpp_backend"}
 
 LOCAL_SOURCES = frozenset({"extra_models_dir", "local_path"})
 
@@ -76,7 +79,7 @@ def load_request(model: Model, slot: SlotConfig | None, installed: Collection[st
         parallel = slot.max_in_flight if slot else 1
         own = slot.llamacpp_args if slot else ""
         body["llamacpp_args"] = f"--parallel {parallel} --alias {shlex.quote(model.id)} {own}".strip()
-        backend = next((one for one in BACKENDS[slot.device if slot else None] if one in installed), None)
-        if backend:
-            body["llamacpp_backend"] = backend
+    backend = next((one for one in BACKENDS[slot.device if slot else None] if one in installed), None)
+    if backend and model.recipe in BACKEND_OPTION:
+        body[BACKEND_OPTION[model.recipe]] = backend
     return body

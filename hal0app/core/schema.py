@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -12,6 +13,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")
 _AT = re.compile(r"(?P<what>.*?)(?: - at (?:`?key`? in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"(?P<key>[a-z_]+): ")  # a rule of the struct's own that begins with its key
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 
 
@@ -39,7 +41,10 @@ def _explained(kind: type[msgspec.Struct], problem: str) -> SchemaError:
         return SchemaError(f"the key '{missing['key']}' is required", missing["key"])
     match = _AT.match(problem)
     what, path = (match["what"], _dotted(match["path"])) if match else (problem, "")
-    return SchemaError(f"'{path}': {_plain(what)}" if path else _plain(what), path or None)
+    what = _plain(what) + _choices(kind, path.split("."), what)
+    if not path and (own := _NAMED.match(what)) and own["key"] in _fields_at(kind, []):
+        return SchemaError(what, own["key"])
+    return SchemaError(f"'{path}': {what}" if path else what, path or None)
 
 
 def _dotted(path: str | None, key: str = "") -> str:
@@ -52,6 +57,23 @@ def _plain(what: str) -> str:
     return what[:1].lower() + what[1:].replace("`", "")
 
 
+def _choices(kind: Any, path: list[str], what: str) -> str:
+    """What may stand at `path`, where msgspec says only that this is none of it."""
+    if not what.startswith("Invalid enum value"):
+        return ""
+    there = _struct_at(kind, path[:-1])
+    fields = msgspec.structs.fields(there) if there else ()
+    type_ = next((field.type for field in fields if field.encode_name == path[-1]), None)
+    words = [str(word) for one in (type_, *get_args(type_)) for word in _words(one)]
+    return f"; one of: {', '.join(words)}" if words else ""
+
+
+def _words(type_: Any) -> list[Any]:
+    if get_origin(type_) is Literal:
+        return list(get_args(type_))
+    return [*type_] if isinstance(type_, type) and issubclass(type_, Enum) else []
+
+
 def _hint(kind: type[msgspec.Struct], key: str, dotted: str) -> str:
     import difflib  # here, for only a mistake needs it
 
@@ -61,9 +83,15 @@ def _hint(kind: type[msgspec.Struct], key: str, dotted: str) -> str:
 
 
 def _fields_at(kind: Any, path: list[str]) -> list[str]:
+    there = _struct_at(kind, path)
+    return [field.encode_name for field in msgspec.structs.fields(there)] if there else []
+
+
+def _struct_at(kind: Any, path: list[str]) -> Any:
+    """The struct that a path leads to; None when it leads to something else."""
     for step in path:
         found = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}.get(step)
         if not (isinstance(found, type) and issubclass(found, msgspec.Struct)):
-            return []
+            return None
         kind = found
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
+    return kind

@@ -26,6 +26,7 @@ from hal0app.services.turn import Call, Turn
 
 CONFIRM_S = 10.0
 LOOK_S = 2.0
+LULL_S = 0.25  # between two looks at whether a model is busy
 NAP_S = 1.0  # as often as there is a new look at lemond
 PATIENCE = 0.25  # the part of its wait that a request gives way; the rest is for the drain and the load
 SPEAKING = ("crashed", "wiped", "crash_loop")  # the kinds of evidence that a person may want forgotten
@@ -257,7 +258,8 @@ class Acts:
         try:
             with self._operations.under_way(id_, Kind.UNLOAD, name, None, errand.cause, slot) as result:
                 result.update(facts)
-                if not self._leases.drained(name, errand.wait_s, errand.check):
+                until = self._clock().tick + errand.wait_s
+                if not (self._leases.drained(name, errand.wait_s, errand.check) and self._quiet(name, until, errand)):
                     message = f"'{name}' still answers requests after {errand.wait_s:g} s, so it was not unloaded"
                     raise errors.error("slot.loading", message, retry_after=10)
                 with self._turn.take(errand.check, Call("unloading", name)):
@@ -266,6 +268,19 @@ class Acts:
             self._look(CONFIRM)
         finally:
             after(name)
+
+    def _quiet(self, name: str, until: float, errand: Errand) -> bool:
+        """Wait until lemond answers nothing with the model either, at most to `until`; whether that came.
+
+        It goes on with what is not streamed when its client has left, and has clients that hal0 does not know. While it
+        waits for their end itself, it answers nobody (lemonade-contract.md section 6).
+        """
+        while (there := self._look(errand).resident(name)) is not None and there.busy:
+            left = until - self._clock().tick
+            if left <= 0:
+                return False
+            self._leases.changes(min(left, LULL_S))
+        return True
 
     def keep(self, id_: str, name: str, slot: str, cause: Cause, kept_for: Sequence[str]) -> None:
         """Record that an unload left the model where it is, for other slots have it too."""

@@ -67,7 +67,8 @@ class Control:
         self._acts, self._leases, self._observer = acts, leases, observer
         self._waiting = Waiting(leases, observer, clock, heartbeat_s)
         self._swaps = Swaps(acts, leases, observer)
-        self._jobs = Jobs(self._ended)
+        self._jobs = Jobs(self._ended, clock)
+        self.standing = self._jobs.standing
 
     # -- for requests
 
@@ -115,13 +116,14 @@ class Control:
         """Start or join the unload of `want`, which only is recorded when other slots need the model."""
         cause = Cause("operator", who)
         if kept_for:
-            return self._submit(("keep", want.name), lambda job: self._keep(want, cause, kept_for, job.id), frozenset())
-        return self._submit(("unload", want.model), partial(self._unload, want, cause), self._claims(want))
+            keep = Job(("keep", want.name), partial(self._keep, want, cause, kept_for), frozenset(), about=want.model)
+            return self._enter(keep, want, cause)
+        return self._submit("unload", want, cause, partial(self._unload, want, cause))
 
     def restart(self, want: Want, who: str) -> Job:
         """Start or join an unload and a load right after it."""
-        work = partial(self._restart, want, Cause("operator", who))
-        return self._submit(("restart", want.model), work, self._claims(want))
+        cause = Cause("operator", who)
+        return self._submit("restart", want, cause, partial(self._restart, want, cause))
 
     def before(self, model: str) -> Call:
         """What the load of `model` waits for; NOBODY when none waits."""
@@ -161,8 +163,8 @@ class Control:
 
     def unload_idle(self, want: Want, minutes: int) -> Job:
         """Start or join the unload of a model that nobody used for `minutes`."""
-        work = partial(self._unload, want, Cause("idle", "hal0"), idle_min=minutes)
-        return self._submit(("unload", want.model), work, self._claims(want))
+        cause = Cause("idle", "hal0")
+        return self._submit("unload", want, cause, partial(self._unload, want, cause, idle_min=minutes))
 
     def swap(self, want: Want, model: str, who: str, keep: Callable[[], None]) -> Job:
         """Replace the slot's model by `model`; `keep` makes the choice lasting and is called only after success."""
@@ -170,7 +172,8 @@ class Control:
         swap, cause = Swap(want.slot, want.model, model, keep), Cause("operator", who)
         claims = self._claims(want) | self._acts.claims(model, want.slot)
         work = partial(self._swap, swap, want, cause)
-        return self._jobs.enter(Job(("swap", want.name), work, claims, options=model, about=model), fits=model)
+        job = Job(("swap", want.name), work, claims, options=model, about=model)
+        return self._enter(job, want, cause, fits=model)
 
     def preview(self, want: Want, model: str) -> dict[str, object]:
         """What loading `model` into the slot of `want` would do; nothing is done."""
@@ -187,10 +190,14 @@ class Control:
         options = options_key(want.slot) if want.slot else ""
         fits = None if cause.reason != "operator" else options
         job = Job(("load", want.model), partial(self._load, want, cause), self._claims(want), options=options)
-        return self._jobs.enter(job, held, fits)
+        return self._enter(job, want, cause, held, fits)
 
-    def _submit(self, key: tuple[str, str], work: Callable[[Job], None], claims: frozenset[str]) -> Job:
-        return self._jobs.enter(Job(key, work, claims))
+    def _submit(self, what: str, want: Want, cause: Cause, work: Callable[[Job], None]) -> Job:
+        return self._enter(Job((what, want.model), work, self._claims(want)), want, cause)
+
+    def _enter(self, job: Job, want: Want, cause: Cause, held: bool = True, fits: str | None = None) -> Job:
+        job.slot, job.cause = want.asked.name if want.asked else None, cause
+        return self._jobs.enter(job, held, fits)
 
     def run(self) -> None:
         """Carry out jobs, and see that nobody waits in vain, until stopped."""
@@ -256,8 +263,8 @@ class Control:
         slot = want.name if want.slot else None
         self._acts.unload(job.id, want.model, slot, self._errand(want, cause, job), **facts)
 
-    def _keep(self, want: Want, cause: Cause, kept_for: tuple[str, ...], id_: str) -> None:
-        self._acts.keep(id_, want.model, want.name, cause, kept_for)
+    def _keep(self, want: Want, cause: Cause, kept_for: tuple[str, ...], job: Job) -> None:
+        self._acts.keep(job.id, want.model, want.name, cause, kept_for)
 
     def _restart(self, want: Want, cause: Cause, job: Job) -> None:
         errand = self._errand(want, cause, job)

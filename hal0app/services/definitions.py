@@ -19,6 +19,7 @@ from hal0app.services.observer import Observer
 from hal0app.services.ports import SlotFolder, States
 from hal0app.services.slot_view import SlotView, SlotViews
 
+OPTIONS = ("ctx_size", "llamacpp_args", "max_in_flight", "device")  # in the order of `SlotConfig.load_options`
 SEEDED = frozenset({"primary", "embed", "rerank", "stt", "tts", "img", "agent", "stt-npu", "embed-npu"})
 
 
@@ -107,7 +108,7 @@ class Definitions:
         if current is None:
             self._views.one(name)
             current = {}
-        if if_match and if_match.strip('"') not in {"*", self._files.etag(name)}:
+        if if_match and not {"*", self._files.etag(name)} & {one.strip().strip('"') for one in if_match.split(",")}:
             raise errors.error("request.conflict", f"slot '{name}' changed since you read it; read it again")
         return current
 
@@ -161,8 +162,14 @@ def agree(slot: SlotConfig, others: list[SlotConfig]) -> None:
     for one in others:
         shared = slot.model is not None and one.model == slot.model
         if shared and one.load_options != slot.load_options:
+            pairs = zip(OPTIONS, one.load_options, slot.load_options, strict=True)
+            differing = ", ".join(f"{key} {_said(its)}" for key, its, ours in pairs if its != ours)
             message = (
-                f"slot '{one.name}' has '{slot.model}' with other load options (ctx_size, llamacpp_args, "
-                f"max_in_flight, device); make them equal or choose another model"
+                f"slot '{one.name}' has '{slot.model}' with other load options ({differing}); "
+                f"make them equal or choose another model"
             )
             raise errors.error("slot.model_conflict", message, param="model")
+
+
+def _said(value: object) -> str:
+    return "not set" if value in (None, "") else str(value)

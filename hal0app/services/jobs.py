@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hal0app import errors
+from hal0app.core.clock import Clock
+from hal0app.core.operation import Cause
+from hal0app.core.standing import KINDS, Standing
 from hal0app.errors import Hal0Error
 from hal0app.services.operations import new_id
 from hal0app.services.turn import NOBODY, Call
 
 log = logging.getLogger(__name__)
+
+REMEMBERED = 256  # jobs that somebody has the id of, after their end
 
 DOING = {"load": "loading", "unload": "unloading", "restart": "reloading", "swap": "swapping to"}
 
@@ -34,6 +40,9 @@ class Job:
     given_up: bool = False
     cancelled: Hal0Error | None = None
     about: str = ""
+    slot: str | None = None
+    cause: Cause = field(default_factory=Cause)
+    started: float | None = None
     done: threading.Event = field(default_factory=threading.Event)
     error: Hal0Error | None = None
 
@@ -41,6 +50,12 @@ class Job:
     def call(self) -> Call:
         """What it does, in words."""
         return Call(DOING.get(self.key[0], ""), self.about or self.key[1])
+
+    def standing(self, status: str, finished: float | None = None) -> Standing:
+        """How far it is; it keeps nothing of the job itself."""
+        kind, cause = KINDS.get(self.key[0], self.key[0]), self.cause
+        told = Standing(self.id, kind, self.call.model, self.slot, cause, status, self.started, finished)
+        return told if self.error is None else replace(told, code=self.error.code, message=self.error.message)
 
     def wait(self, wait_s: float) -> bool:
         """Whether it ended within `wait_s` seconds; raises its error."""
@@ -53,11 +68,12 @@ class Job:
 class Jobs:
     """Queued and running jobs. `ended` is told of each one before it gives its claims back; it sets `done`."""
 
-    def __init__(self, ended: Callable[[Job], None]) -> None:
-        self._ended = ended
+    def __init__(self, ended: Callable[[Job], None], clock: Clock) -> None:
+        self._told, self._clock = ended, clock
         self._queued: list[Job] = []
         self._running: list[Job] = []
         self._open: dict[tuple[str, str], Job] = {}  # the jobs that can be joined
+        self._past: OrderedDict[str, Standing] = OrderedDict()  # by id, the oldest first
         self._changed = threading.Condition()
         self.stopping = False
 
@@ -107,6 +123,16 @@ class Jobs:
         with self._changed:
             return next((one.call.model for one in (*self._running, *self._queued) if one.key == key), "")
 
+    def standing(self, id_: str) -> Standing | None:
+        """How far the job of this id is; None when there is none, or it ended long ago."""
+        with self._changed:
+            if id_ in self._past:
+                return self._past[id_]
+            if (queued := next((one for one in self._queued if one.id == id_), None)) is not None:
+                return queued.standing("queued")
+            running = next((one for one in self._running if one.id == id_), None)
+            return running.standing("running") if running is not None else None
+
     def cancel(self, key: tuple[str, str], why: Hal0Error) -> bool:
         """End the job of this key with the error `why`: at once while it is queued, else at its next check.
 
@@ -142,6 +168,7 @@ class Jobs:
             self._changed.notify_all()
         for job in left:
             job.error = stopping()
+            self._remember(job)
             job.done.set()
 
     def _next(self) -> Job | None:
@@ -149,6 +176,7 @@ class Jobs:
             while not self.stopping:
                 job = self._startable()
                 if job is not None:
+                    job.started = self._clock().wall
                     self._queued.remove(job)
                     self._running.append(job)
                     return job
@@ -183,6 +211,20 @@ class Jobs:
             with self._changed:
                 self._running.remove(job)
                 self._changed.notify_all()
+
+    def _ended(self, job: Job) -> None:
+        self._remember(job)
+        self._told(job)
+
+    def _remember(self, job: Job) -> None:
+        """Keep how it ended for those who were given its id; of a load that only requests wanted, nobody was."""
+        if not job.held:
+            return
+        ended = job.standing("done" if job.error is None else "failed", self._clock().wall)
+        with self._changed:
+            self._past[job.id] = ended
+            while len(self._past) > REMEMBERED:
+                self._past.popitem(last=False)
 
     def _close(self, job: Job) -> None:
         if self._open.get(job.key) is job:

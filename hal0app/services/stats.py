@@ -49,6 +49,7 @@ class Stats:
         self._history, self._clock, self._flush = history, clock, flush
         self._computing = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._hour: _Kept | None = None
         self._stopping = threading.Event()
 
     def window(self, name: str) -> Window:
@@ -57,28 +58,31 @@ class Stats:
             kept = self._kept.get(name)
             if kept is None or self._clock().tick >= kept.until:
                 kept = self._kept[name] = self._compute(WINDOWS[name])
+                if name == HOUR:
+                    self._hour = kept
             return kept.window
 
-    def _compute(self, seconds: float) -> _Kept:
+    def _compute(self, seconds: float, endpoints: bool = True) -> _Kept:
         began = self._clock()
         self._flush()
         since = began.wall - seconds
         until = self._clock().wall  # not beyond: what was recorded before the clock was set back is of no window
-        slots, endpoints = (self._history.summaries(since, until, by) for by in ("slot", "endpoint"))
+        by_slot = self._history.summaries(since, until, "slot")
+        by_endpoint = self._history.summaries(since, until, "endpoint") if endpoints else {}
         ended = self._clock().tick
-        return _Kept(Window(seconds, began.wall, slots, endpoints), ended, ended - began.tick)
+        return _Kept(Window(seconds, began.wall, by_slot, by_endpoint), ended, ended - began.tick)
 
     @property
     def hour(self) -> Summaries:
         """The last hour's figures of every slot, as last computed; nothing is computed for it."""
-        kept = self._kept.get(HOUR)
-        return kept.window.slots if kept else {}
+        return self._hour.window.slots if self._hour else {}
 
     def run(self) -> None:
         """Keep `hour` fresh until stopped."""
         while not self._stopping.is_set():
             try:
-                self.window(HOUR)
+                with self._computing:
+                    self._hour = self._compute(WINDOWS[HOUR], endpoints=False)
             except Exception:
                 log.exception("the figures of the last hour could not be read")
             self._stopping.wait(self.pause_s)
@@ -86,11 +90,11 @@ class Stats:
     @property
     def pause_s(self) -> float:
         """Seconds until `run` computes again."""
-        kept = self._kept.get(HOUR)
+        kept = self._hour
         if kept is None:
             return KEEP_S
         least, most = UNASKED_S
-        records = sum(one.requests for one in kept.window.endpoints.values())
+        records = sum(one.requests for one in kept.window.slots.values())
         wanted = kept.ended + min(max(least, records / RECORDS_PER_S), most)
         return max(KEEP_S, max(kept.until, wanted) - self._clock().tick)
 

@@ -104,7 +104,12 @@ def test_a_body_that_is_too_large_is_refused_unread(app: App) -> None:
         ({"name": "new", "type": "llm", "port": 99999}, 400, "slot.invalid", "'port'"),
         ({"name": "new", "type": "llm", "enabled": "yes"}, 400, "slot.invalid", "'enabled'"),
         ({"name": "new", "type": "llm", "llamacpp_args": "--port 1"}, 400, "slot.invalid", "--port"),
-        ({"name": "new", "type": "llm", "model": "chat-a", "ctx_size": 64}, 409, "slot.model_conflict", "primary"),
+        (
+            {"name": "new", "type": "llm", "model": "chat-a", "ctx_size": 64},
+            409,
+            "slot.model_conflict",
+            "options (ctx_size not set)",
+        ),
     ],
 )
 def test_a_slot_that_breaks_the_schema_is_not_written(

@@ -71,9 +71,18 @@ def test_a_slot_is_loaded_restarted_swapped_and_unloaded_and_each_waits_for_its_
     assert (unloaded["state"], unloaded["reason"]) == ("offline", "operator")
 
 
+@pytest.mark.parametrize("words", ["slots", "models", "backends"])
+def test_a_group_without_a_further_word_lists_also_as_json(app: App, words: str) -> None:
+    assert [one.get("name", one.get("id")) for one in told(app, words)] == [
+        one.get("name", one.get("id")) for one in told(app, words, "list")
+    ]
+    misplaced = hal0(app, words, "--json", "list")
+    assert (misplaced.returncode, f"{words} list --json" in misplaced.stderr) == (USAGE, True)
+
+
 def test_without_waiting_the_operation_is_named(app: App) -> None:
     operation = told(app, "slots", "load", "second", "--no-wait")["operation"]
-    app.wait_for(lambda: app.get(f"/api/operations/{operation}").ok, "the operation has begun")
+    assert app.get(f"/api/operations/{operation}").json()["id"] == operation
     app.slot_is("second", "ready")
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from tests.contract import client
 from tests.support.app import App, hal0
 from tests.support.busy import busy
 from tests.support.engines import Engine, embedded_engine
@@ -56,3 +57,19 @@ def test_a_drain_ends_when_the_one_who_waits_for_it_leaves(app: App) -> None:
         assert (after["reason"], after["evictions"]) == (before["reason"], before["evictions"])
     (told,) = [one for one in app.journal(kind="slot.load") if one["data"]["code"] == "client.gone"]
     assert told["level"] == "info"
+
+
+def test_a_model_that_lemond_answers_somebody_else_with_is_waited_for_and_lemond_does_not_stand_still(
+    app: App, engine: Engine
+) -> None:
+    assert app.post("/api/slots/primary/load?wait=true").status_code == 200
+    with ThreadPoolExecutor(1) as pool:
+        with client.streaming(engine, "chat-a"):
+            waiting = pool.submit(app.chat, "second")
+            app.slot_is("primary", "unloading")
+            looked = app.get("/api/residency").json()["taken_at"]
+            eventually(lambda: app.get("/api/residency").json()["taken_at"] > looked, "lemond is looked at")
+            assert "chat-a" in engine.residents()
+            assert not waiting.done()
+        assert waiting.result().status_code == 200
+    app.slot_is("primary", "offline", "displaced")

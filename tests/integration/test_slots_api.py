@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import requests
 
 from tests.support.app import App
@@ -74,6 +77,10 @@ def test_an_edit_of_what_somebody_else_changed_meanwhile_is_refused(app: App) ->
     late = patch(app, "second", {"priority": 70}, **{"If-Match": etag})
     assert (late.status_code, late.json()["error"]["code"]) == (412, "request.conflict")
     assert app.slot("second")["priority"] == 60
+    etag = app.get("/api/slots/second").headers["ETag"]
+    assert patch(app, "second", {"priority": 61}, **{"If-Match": f"W/{etag}"}).status_code == 412
+    assert patch(app, "second", {"priority": 61}, **{"If-Match": f'"another", {etag}'}).status_code == 200
+    assert patch(app, "second", {"priority": 50}, **{"If-Match": "*"}).status_code == 200
 
 
 def test_a_change_that_breaks_the_schema_changes_nothing(app: App) -> None:
@@ -95,17 +102,25 @@ def test_a_seeded_slot_cannot_be_deleted(app: App) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "slot.seeded")
 
 
+def how_it_ends(app: App, where: str) -> dict[str, Any]:
+    """What becomes of an operation; it is known from the moment on that it was answered with."""
+
+    def told() -> dict[str, Any]:
+        answer = app.get(where)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    assert told()["status"] in {"queued", "running", "done", "failed"}
+    eventually(lambda: told()["status"] in {"done", "failed"}, "it ended")
+    return told()
+
+
 def test_load_and_unload_are_operations_with_an_id_and_an_end(app: App) -> None:
     started = app.post("/api/slots/second/load")
     assert started.status_code == 202
     where = started.headers["Location"]
 
-    def ended() -> bool:
-        answer = app.get(where)
-        return answer.ok and answer.json()["status"] == "done"
-
-    eventually(ended, "the load is done")
-    assert app.get(where).json()["slot"] == "second"
+    assert how_it_ends(app, where)["slot"] == "second"
     app.slot_is("second", "ready")
 
     answer = app.post("/api/slots/second/unload?wait=true", headers={"X-hal0-Agent": "a test"})
@@ -114,6 +129,23 @@ def test_load_and_unload_are_operations_with_an_id_and_an_end(app: App) -> None:
     assert (slot["state"], slot["reason"], slot["message"]) == ("offline", "operator", "unloaded by a test")
     again = app.post("/api/slots/second/unload?wait=true")
     assert again.json()["reason"] == "operator"
+
+
+def test_an_operation_that_has_nothing_to_do_or_is_refused_is_told_as_well(app: App) -> None:
+    def asked(act: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        started = app.post(f"/api/slots/second/{act}", body)
+        assert started.status_code == 202, started.text
+        return how_it_ends(app, started.headers["Location"])
+
+    assert app.post("/api/slots/second/load?wait=true").status_code == 200
+    nothing = asked("load")
+    assert (nothing["kind"], nothing["model"], nothing["slot"]) == ("load", "chat-b", "second")
+    assert (nothing["status"], nothing["error"], nothing["cause"]["who"]) == ("done", None, "you")
+    assert nothing["started_at"] <= nothing["finished_at"]
+    unknown = asked("swap", {"model": "nobody-has-this"})
+    assert (unknown["kind"], unknown["model"]) == ("load", "nobody-has-this")
+    assert (unknown["status"], unknown["error"]["code"]) == ("failed", "model.unknown")
+    assert (asked("restart")["status"], asked("unload")["status"]) == ("done", "done")
 
 
 def test_a_load_that_cannot_be_says_why(app: App) -> None:
@@ -168,6 +200,13 @@ def _settled(app: App, tiny: Engine) -> dict[str, object] | None:
     told: dict[str, object] = app.get("/api/residency").json()
     names = {one["model"] for one in told["residents"]}  # type: ignore[attr-defined]
     return told if names == set(tiny.residents()) else None
+
+
+@pytest.mark.parametrize("query", ["since=x", "since=-1", "limit=x", "limit=0", "level=warn", "levl=error"])
+def test_what_the_journal_cannot_be_asked_for_is_refused(app: App, query: str) -> None:
+    answer = app.get(f"/api/journal?{query}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request.invalid_field"), answer.text
+    assert answer.json()["error"]["param"] == query.partition("=")[0]
 
 
 def test_the_journal_is_read_by_id_and_filtered(app: App) -> None:

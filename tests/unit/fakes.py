@@ -260,6 +260,11 @@ class FakeLemond:
     def config(self) -> dict[str, Any] | None:
         return self.wanted_config
 
+    def answers(self, model: str, busy: bool) -> None:
+        """Let lemond answer somebody with it, or nobody any more."""
+        with self._lock:
+            self.held[model] = replace(self.held[model], busy=busy)
+
     # Lemonade
 
     @contextmanager

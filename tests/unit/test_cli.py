@@ -56,6 +56,7 @@ def test_the_admin_key_is_sent_where_there_is_one() -> None:
 def test_a_table_is_aligned_and_nothing_known_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     print_table({"A": "a", "LONG": "b"}, [{"a": "wide one", "b": None}, {"a": True, "b": ["x", "y"]}], "nothing")
     assert capsys.readouterr().out.splitlines() == ["A         LONG", "wide one  -", "yes       x, y"]
+    assert as_text({"last": 7, "p95": None}) == "last 7, p95 -"
     print_table({"A": "a"}, [], "nothing")
     assert capsys.readouterr().out == "nothing\n"
     assert [as_text(value) for value in (0, "", [], False)] == ["0", "-", "-", "no"]

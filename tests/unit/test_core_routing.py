@@ -327,6 +327,23 @@ def test_a_backend_is_named_only_when_it_is_installed_and_fits(
     assert load_request(Model("m"), it, installed).get("llamacpp_backend") == backend
 
 
+@pytest.mark.parametrize(
+    ("recipe", "installed", "option"),
+    [
+        ("whispercpp", {"cpu", "vulkan"}, {"whispercpp_backend": "cpu"}),
+        ("sd-cpp", {"cpu", "rocm"}, {"sd-cpp_backend": "cpu"}),
+        ("sd-cpp", {"rocm"}, {}),
+        ("kokoro", {"cpu"}, {}),
+    ],
+)
+def test_the_device_of_a_slot_that_hears_or_draws_is_asked_for_as_well(
+    recipe: str, installed: set[str], option: dict[str, str]
+) -> None:
+    it = slot(device="cpu", llamacpp_args="-x")
+    assert load_request(Model("m", recipe=recipe), it, installed) == {"model_name": "m", "pinned": False, **option}
+    assert load_request(Model("m", recipe=recipe), None, installed) == {"model_name": "m"}
+
+
 def test_a_model_of_another_recipe_gets_no_arguments_of_llama_cpp() -> None:
     body = load_request(Model("m", recipe="flm"), slot(device="npu", llamacpp_args="-x"), {"cpu"})
     assert body == {"model_name": "m", "pinned": False}

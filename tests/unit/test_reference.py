@@ -128,8 +128,8 @@ def test_every_exit_status_is_listed() -> None:
 
 def test_every_command_that_reads_can_print_json() -> None:
     context = click.Context(hal0)
-    reading = ["status", "slots list", "slots show", "models list", "backends list", "journal", "config check",
-               "config show", "doctor", "drift"]  # fmt: skip
+    reading = ["status", "slots", "slots list", "slots show", "models", "models list", "backends", "backends list",
+               "journal", "config check", "config show", "doctor", "drift"]  # fmt: skip
     for words in reading:
         command: click.Command | None = hal0
         for word in words.split():

@@ -10,7 +10,9 @@ import pytest
 from hal0app import errors
 from hal0app.core.operation import Cause, Status
 from hal0app.core.residency import Link
+from hal0app.core.standing import joined
 from hal0app.errors import Hal0Error
+from hal0app.services import jobs
 from hal0app.services.control import Want
 from hal0app.services.errand import Errand
 from hal0app.services.lease import Moved
@@ -426,6 +428,48 @@ def test_a_load_is_an_operation_from_its_start_to_its_end(house: House) -> None:
     assert (ended.status, set(ended.result)) == (Status.DONE, {"load_ms"})
 
 
+def test_a_job_is_known_by_its_id_from_the_moment_on_that_somebody_has_it(house: House) -> None:
+    house.lemond.gate.clear()
+    first = house.control.load(want(house), "ann")
+    assert house.lemond.loading.wait(20)
+    queued = house.control.unload(want(house), "bob")
+    told = house.control.standing(queued.id)
+    assert told is not None
+    assert (told.status, told.kind, told.model, told.slot, told.started) == ("queued", "unload", "m", "primary", None)
+    running = house.control.standing(first.id)
+    assert running is not None
+    assert (running.status, running.cause.who, running.finished) == ("running", "ann", None)
+    house.lemond.gate.set()
+    assert queued.wait(20)
+    told = house.control.standing(queued.id)
+    assert told is not None
+    assert (told.status, told.code, told.finished is not None) == ("done", None, True)
+
+
+def test_how_a_swap_ended_is_told_also_when_its_load_went_well(house: House) -> None:
+    lease(house).release()
+    changed = slot("primary", "o", wait_s=20)
+
+    def keep() -> None:
+        raise OSError("the disk is full")
+
+    job = house.control.swap(Want("m", changed), "o", "ann", keep)
+    with pytest.raises(Hal0Error):
+        job.wait(20)
+    told = joined(house.control.standing(job.id), house.store.operation(job.id))
+    assert told is not None
+    assert (told.status, told.code, told.model) == ("failed", "system.storage", "o")
+
+
+def test_jobs_that_ended_are_remembered_within_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "REMEMBERED", 2)
+    first = house.control.unload(want(house), "ann")
+    assert first.wait(20)
+    for _ in range(2):
+        assert house.control.unload(want(house), "ann").wait(20)
+    assert house.control.standing(first.id) is None
+
+
 # -- people
 
 
@@ -447,6 +491,31 @@ def test_the_unload_of_a_busy_model_is_bounded_and_leaves_it_loaded(house: House
     assert "m" in house.lemond.held
     eventually(lambda: house.state() == "ready")
     held.release()
+
+
+def test_a_model_that_lemond_still_answers_with_is_not_unloaded_before_that_has_ended(house: House) -> None:
+    lease(house).release()
+    house.lemond.answers("m", True)
+    job = house.control.unload(want(house), "ann")
+    eventually(lambda: house.state() == "unloading")
+    looks = house.observer.snapshot
+    eventually(lambda: house.observer.snapshot is not looks, "it is looked at again")
+    assert ("unload", "m") not in house.lemond.calls
+    house.lemond.answers("m", False)
+    assert job.wait(20)
+    assert house.lemond.calls == [("load", "m"), ("unload", "m")]
+
+
+def test_the_wait_for_what_lemond_still_answers_is_bounded(house: House) -> None:
+    lease(house).release()
+    house.lemond.answers("m", True)
+    house.folder.put(slot("primary", "m", wait_s=0.05))
+    house.look()
+    with pytest.raises(Hal0Error) as problem:
+        house.control.unload(want(house), "ann").wait(20)
+    assert (problem.value.code, problem.value.retry_after) == ("slot.loading", 10)
+    assert house.lemond.calls == [("load", "m")]
+    lease(house).release()
 
 
 def test_an_unload_of_what_is_not_loaded_is_fine(house: House) -> None:

@@ -19,7 +19,8 @@ from hal0app.core.vitals import KvUsage, Vitals
 from hal0app.services.answer import Answer, Trip
 from hal0app.services.metering import Metering, gauges, scraped
 from hal0app.services.observer import Snapshot
-from hal0app.services.requests import AT_ONCE, BATCH, MOST_PENDING, Request, Requests
+from hal0app.services.request import Request
+from hal0app.services.requests import AT_ONCE, BATCH, MOST_PENDING, Requests
 from hal0app.services.sampling import KEEP_S, Sampling
 from hal0app.services.stats import SHARE, Stats
 from hal0app.services.vitals import Checkup
@@ -396,6 +397,7 @@ def test_the_last_hour_is_told_without_computing_it() -> None:
     worker = threading.Thread(target=stats.run, daemon=True)
     worker.start()
     assert eventually(lambda: stats.hour, "the hour is computed")["primary"].ttft_p50 == 5
+    assert {by for *_, by in history.summed} == {"slot"}  # nobody asked for endpoints
     stats.stop()
     worker.join(20)
     assert not worker.is_alive()
