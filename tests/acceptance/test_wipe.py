@@ -55,7 +55,7 @@ def test_after_a_wipe_every_slot_is_back_with_its_pin_and_the_journal_tells(app:
     failed = requests.post(f"{tiny.url}/v1/load", json={"model_name": "broken"}, timeout=120)
     assert failed.status_code == 500
 
-    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back")
     for name in SLOTS:
         assert app.slot_is(name, "ready")["evictions"] == 1
 
@@ -76,7 +76,7 @@ def test_a_broken_model_without_a_slot_wipes_once_and_is_then_refused(app: App, 
     first = app.chat("unloadable")
     assert (first.status_code, first.json()["error"]["code"]) == (502, "model.load_failed")
     app.wait_for(lambda: app.journal(kind="evict.nuclear"), "the wipe is dealt with")
-    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back")
 
     second = app.chat("unloadable")
     assert (second.status_code, second.json()["error"]["code"]) == (409, "model.quarantined"), second.text
@@ -92,8 +92,8 @@ def test_a_broken_model_without_a_slot_wipes_once_and_is_then_refused(app: App, 
     assert app.post("/api/models/unloadable/clear").status_code == 204
     assert quarantine(app, "unloadable") is None
     assert app.chat("unloadable").json()["error"]["code"] == "model.load_failed"
-    eventually(lambda: len(app.journal(kind="evict.nuclear")) == 2, "the second wipe is dealt with", within=30)
-    eventually(lambda: pins(tiny) == HOLDING, "everybody is back", within=15)
+    eventually(lambda: len(app.journal(kind="evict.nuclear")) == 2, "the second wipe is dealt with")
+    eventually(lambda: pins(tiny) == HOLDING, "everybody is back")
 
 
 def test_what_somebody_else_could_not_load_is_not_tried_by_hal0(app: App, tiny: Engine) -> None:

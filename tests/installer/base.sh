@@ -27,6 +27,7 @@ configure_clients() {
     "$(mirror)" "$SUITE" >"$root/etc/apt/sources.list.d/debian.sources"
   cp /etc/apt/apt.conf.d/99* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
   echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99valid-until"
+  echo 'Acquire::Languages "none";' >"$root/etc/apt/apt.conf.d/99no-translations"
   cp /etc/pip.conf "$root/etc/pip.conf" 2>/dev/null || true
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   rm -f "$root/etc/resolv.conf"
@@ -42,11 +43,6 @@ depersonalise() {
   for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
   done
-}
-
-# llama.cpp recommends it: a gigabyte of ROCm, unpacked on every host anew, and none of them has a GPU.
-without_rocm() {
-  printf 'Package: libggml0-backend-hip\nPin: release *\nPin-Priority: -1\n' >"$1/etc/apt/preferences.d/without-rocm"
 }
 
 # PID 1 under nspawn: on a kernel with cgroup v1, make the controllers writable and become systemd.
@@ -69,7 +65,6 @@ build() {
     "$SUITE" "$tmp" "$(mirror)" >"$BASE.log" 2>&1
   configure_clients "$tmp"
   depersonalise "$tmp"
-  without_rocm "$tmp"
   write_init "$tmp"
   mv "$tmp" "$BASE"
 }

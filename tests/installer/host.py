@@ -7,6 +7,7 @@ further hosts be booted over it, so that an installation is paid for once. Needs
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shlex
@@ -25,8 +26,8 @@ from tests.support.waiting import eventually
 
 HERE = Path(__file__).parent
 WANTS_REBOOT = 133
-BOOT_S = 120.0
-STOP_S = 60.0
+BOOT_S = 180.0
+STOP_S = 120.0
 ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG=C.UTF-8",
@@ -268,7 +269,13 @@ def _remove_groups(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove what hosts of test runs that were killed have left behind."""
+    """Remove what hosts of test runs that were killed have left behind; one process at a time."""
+    with (cache.folder("hosts") / "sweep.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _sweep()
+
+
+def _sweep() -> None:
     for folder in cache.folder("hosts").glob("hal0-*"):
         owner = int(folder.name.split("-")[1])
         if processes.alive(owner):

@@ -67,7 +67,7 @@ def test_a_variable_of_each_host_restarts_one_unit_of_each(two: dict[str, Host],
     done = subprocess.run(
         ["make", "install", f"HOSTS={inventory}", "SET=hal0_serial=2"],
         cwd=checkout.ROOT,
-        env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "false"},
+        env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_TIMEOUT": "60"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

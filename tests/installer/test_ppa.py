@@ -24,6 +24,8 @@ gpg --batch --yes --clearsign -o dists/forky/InRelease dists/forky/Release
 gpg --armor --export makers@example.org > /srv/makers.asc
 cd .. && rm -rf /srv/ppa && mv ppa /srv/ && chmod -R a+rX /srv/ppa
 apt-get -qq remove -y --allow-change-held-packages lemonade-server
+# Debian's package stands for that of the makers, which does not recommend it.
+printf 'Package: libggml0-backend-hip\\nPin: release *\\nPin-Priority: -1\\n' > /etc/apt/preferences.d/without-rocm
 """
 
 

@@ -112,12 +112,3 @@ def test_what_is_switched_off_goes(proxied: Host) -> None:
     assert proxied.says("ls /root/grub-updated /var/lib/private/hal0-proxy")
     assert "0.0.0.0:8080" in proxied.says("ss -ltn")
     assert "iommu=pt: no longer given to the kernel" in " ".join(said.split()), said[-3000:]
-
-
-def test_an_uninstallation_takes_the_proxy_off(proxied: Host) -> None:
-    role = "/root/hal0/ansible/roles/proxy/files/hal0-proxy.service"
-    proxied.run(f"mkdir /etc/hal0-proxy && cp {role} /etc/systemd/system && systemctl daemon-reload")
-    proxied.run("cd hal0 && make uninstall PURGE=1", within=PLAY_S)
-    assert proxied.run("ls -d /etc/hal0-proxy /var/lib/private/hal0-proxy", check=False).stdout.count("No such") == 2
-    assert proxied.run("systemctl cat hal0-proxy.service", check=False).returncode != 0
-    assert proxied.run("command -v caddy", check=False).returncode != 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.installer.host import Host
-from tests.installer.plays import play
+from tests.installer.plays import PLAY_S, play
 from tests.installer.test_install import changes
 
 SNAPSHOTS, RELEASES, ARCHIVES = "/opt/hal0/snapshots", "/opt/hal0/releases", "/opt/hal0/lemonade/releases"
@@ -55,11 +55,19 @@ def test_a_firewall_is_opened_when_it_is_asked_for_and_closed_again(lasting: Hos
 
 
 def test_a_package_that_was_broken_off_in_the_middle_is_installed_as_a_whole(lasting: Host) -> None:
-    lasting.run("apt-get -qq update && apt-get -qq download hello && dpkg --unpack hello_*.deb", within=120)
+    lasting.run("apt-get -qq update && apt-get -qq download hello && dpkg --unpack hello_*.deb", within=PLAY_S)
     assert changes(play(lasting, "host", "whole")[1]) == ["host : Install them as a whole"]
     assert lasting.says("dpkg-query -W -f '${db:Status-Status}' hello") == "installed"
     assert changes(play(lasting, "host", "whole")[1]) == []
     lasting.run("dpkg --purge hello && rm hello_*.deb")
+
+
+def test_rocm_comes_where_the_kernel_offers_it_a_gpu_unless_it_is_not_wanted(lasting: Host) -> None:
+    def changes_with_a_gpu(**variables: object) -> list[str]:
+        return changes(play(lasting, "lemonade", "apt", dry=True, hal0_machine={"gpu": "gfx1151"}, **variables)[1])
+
+    assert "host : Install libggml0-backend-hip" in changes_with_a_gpu()
+    assert changes_with_a_gpu(hal0_rocm=False) == []
 
 
 def test_packages_that_did_not_come_are_not_remembered(lasting: Host) -> None:
@@ -76,10 +84,8 @@ def test_an_archive_that_is_no_lemonade_takes_nothing_away(lasting: Host) -> Non
     status, said = play(lasting, "lemonade", "tarball", check=False, hal0_lemonade_sha256="0" * 64, **fetched)
     assert status != 0
     assert "has no program lemond in its one folder" in " ".join(said.split())
-    assert lasting.says("systemctl is-active lemond.service; readlink /proc/$(pgrep -x lemond)/exe").split() == [
-        "active",
-        "/usr/bin/lemond",
-    ]
+    assert lasting.says("systemctl is-active lemond.service") == "active"
+    assert lasting.says("readlink /proc/$(systemctl show -P MainPID lemond.service)/exe") == "/usr/bin/lemond"
     lasting.run("rm -r empty empty.tar.gz /opt/hal0/lemonade")
 
 

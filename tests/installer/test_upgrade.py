@@ -33,7 +33,7 @@ set -e
 apt-get -qq update && apt-get -qq install -y apt-utils >/dev/null
 apt-get -qq download lemonade-server && dpkg-deb -R lemonade-server_*.deb newer
 sed -i "s/^Version: .*/&+newer/" newer/DEBIAN/control
-mkdir -p /srv/newer && dpkg-deb -b newer /srv/newer >/dev/null && rm -rf newer
+mkdir -p /srv/newer && dpkg-deb -Zgzip -z1 -b newer /srv/newer >/dev/null && rm -rf newer
 cd /srv/newer && apt-ftparchive packages . > Packages
 echo 'deb [trusted=yes] file:///srv/newer ./' > /etc/apt/sources.list.d/newer.list
 """

@@ -116,13 +116,13 @@ class Leaver:
         return True
 
 
-def run(app: App, slots: list[str], seconds: float, seed: int = 0) -> Seen:
-    """Let clients come and leave for so long."""
-    seen, until = Seen(), time.monotonic() + seconds
+def run(app: App, slots: list[str], seconds: float, seed: int = 0, within: float = 0.0) -> Seen:
+    """Let clients come and leave for so long, and then until they have left at every stage, or for `within` seconds."""
+    seen, began = Seen(), time.monotonic()
 
     def leave(number: int) -> None:
         leaver = Leaver(app, slots, seed * CLIENTS + number, seen)
-        while time.monotonic() < until:
+        while (took := time.monotonic() - began) < seconds or (took < within and seen.missed()):
             leaver.one()
 
     with ThreadPoolExecutor(CLIENTS) as pool:

@@ -143,7 +143,7 @@ class World:
         wiped = self.engine.chaos("wipe", trigger)["status"] == 500
         self.blamed |= {trigger} if wiped else set()
         if victims and heard and wiped:
-            eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=30)
+            eventually(lambda: self._told_of(victims, last), f"{victims} are back or given up", within=90)
 
     def _told_of(self, victims: set[str], last: int) -> bool:
         entries = self.app.journal(since=last, kind="evict.nuclear", limit=500)

@@ -20,6 +20,7 @@ from tests.support.engines import REPOSITORY, free_port
 from tests.support.waiting import eventually
 
 START_DEADLINE_S = 60.0
+SEEN_S = 90.0
 T = TypeVar("T")
 
 
@@ -120,7 +121,7 @@ class App:
             assert seen == (state, reason), slot
             return slot
 
-        return eventually(there, f"slot {name} is {state} {reason or ''}", within=30.0)
+        return eventually(there, f"slot {name} is {state} {reason or ''}", within=SEEN_S)
 
     def link_is(self, link: str) -> None:
         """Wait until hal0's newest look at lemond found it `up`, `busy`, `silent` or `down`."""
@@ -128,7 +129,7 @@ class App:
 
     def wait_for(self, probe: Callable[[], T], what: str) -> T:
         """Wait until `probe` returns something true."""
-        return eventually(probe, what, within=30.0)
+        return eventually(probe, what, within=SEEN_S)
 
     def journal(self, **query: Any) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.get("/api/journal", params=query).json()

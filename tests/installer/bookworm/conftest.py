@@ -40,7 +40,7 @@ class Bookworm:
     output: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bookworm() -> Iterator[Bookworm]:
     """One host for all tests of this folder; each leaves it as it found it, installed and answering."""
     lemonade = archive()

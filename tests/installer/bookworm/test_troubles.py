@@ -166,9 +166,14 @@ def test_a_lemond_that_hangs_is_restarted_and_the_story_is_true(host: Host) -> N
     assert len(journal(host, "lemond.hang")) == hangs + 1
     asked = [one for one in journal(host, "lemond.restart") if one["source"] == "drift" and "sign" in one["data"]][-1]
     assert (asked["message"], asked["data"]["sign"]) == ("lemond.service is restarted: it hung", "live")
-    story = [one["data"] for one in journal(host, "slot.state") if one["slot"] == "primary"]
-    assert ("offline", "lemond_restarted") in [(one["to"], one["reason"]) for one in story[-4:]]
-    assert story[-1]["to"] == "ready"
+    eventually(lambda: story(host)[-1] == ("ready", ""), "the journal tells that the slot is ready")
+    assert ("offline", "lemond_restarted") in story(host)[-4:]
+
+
+def story(host: Host) -> list[tuple[str, str]]:
+    """The states of the slot primary with their reasons, in order."""
+    told = (one["data"] for one in journal(host, "slot.state") if one["slot"] == "primary")
+    return [(one["to"], one["reason"]) for one in told]
 
 
 def test_a_stop_with_streams_open_is_clean_and_loses_no_newcomer(host: Host) -> None:

@@ -7,7 +7,7 @@ import re
 from tests.installer import checkout
 from tests.installer.belongings import belongings, unowned
 from tests.installer.bookworm.conftest import Bookworm, make
-from tests.installer.conftest import PLAY_S
+from tests.installer.conftest import PLAY_S, roles
 from tests.installer.test_install import STREAM, changes, recap
 
 OF_PACKAGES = {"polkitd"}  # users and groups that a package of the distribution made, and leaves
@@ -32,4 +32,4 @@ def test_a_purged_host_is_as_it_was_and_can_be_installed_again(bookworm: Bookwor
     assert recap(again)["changed"] > 0
     assert re.search(r"primary +\S+ +tiny-a +answered in", again), again[-3000:]
     assert "data: [DONE]" in host.python(STREAM, within=180)
-    assert changes(host.run(make("install", bookworm.archive.sha256), within=PLAY_S).stdout) == []
+    assert changes(host.run(roles("preflight,host,lemonade"), within=PLAY_S).stdout) == []
