@@ -158,7 +158,8 @@ def test_what_is_suggested_comes_and_goes_with_the_models_that_there_are(open_ta
         expect(tab.page.locator("#suggestions-name")).to_have_text("No models on disk")
         models.link(engine.models_dir, {"tiny-a": models.chat()})
         engine.restart()
-        row(tab, "tiny-a", "On disk")
+        eventually(lambda: app.chat("tiny-a").ok, "hal0 knows it, as it is asked for")
+        row(tab, "tiny-a", "Loaded")
         expect(tab.page.locator("#suggestions-name")).to_have_count(0)
         assert not tab.reloaded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -39,11 +40,22 @@ exec chroot "$ROOT" "$@"
 """
 
 
+PORTS = range(23_000, 32_768)  # the kernel gives others to who asks for any, so nobody has one before it is bound
+CLAIMS: list[socket.socket] = []  # for the life of this process, so that no other process of the tests has it, either
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that is nobody else's."""
+    for port in random.sample(PORTS, len(PORTS)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0hal0-tests-port-{port}")
+            with socket.create_server(("127.0.0.1", port)):
+                CLAIMS.append(claim)
+                return port
+        except OSError:
+            claim.close()
+    raise AssertionError("no port is free")
 
 
 @dataclass
