@@ -95,7 +95,8 @@ def of_operation(operation: Operation, now: Moment, agent: str | None = None) ->
     failed = operation.status is Status.FAILED
     given_up = operation.error_code in {"client.gone", "slot.load_cancelled"}
     verb = "was not" if given_up else "could not be" if failed else "was"
-    tail = f": {operation.error_message}" if failed else f" ({operation.cause.reason})"
+    why = (operation.error_message or "").removeprefix(f"'{operation.model}' {verb} {PAST[operation.kind]}: ")
+    tail = f": {why}" if failed else f" ({operation.cause.reason})"
     return Entry(
         ts=now.wall,
         kind=f"slot.{operation.kind}",

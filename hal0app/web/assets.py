@@ -12,12 +12,15 @@ FOLDER = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 # What is served -> the files it is made of, in order. htmx scans the page as soon as it has run, so the extension and
-# our own listeners come in the same script.
+# our own listeners come in the same script; what one page alone needs is one more, which only that page fetches.
 BUNDLES: dict[str, tuple[str, ...]] = {
     "ui.js": ("vendor/htmx.min.js", "vendor/hx-sse.min.js", "app.js"),
+    "slots.js": ("dialog.js", "slots.js"),
+    "models.js": ("dialog.js", "models.js"),
     "chat.js": ("chat.js",),
+    "answer.js": ("answer.js",),  # by chat.js, when somebody begins to write
     "journal.js": ("journal.js",),
-    "settings.js": ("settings.js",),
+    "settings.js": ("dialog.js", "settings.js"),
     "ui.css": ("ui.css",),
     "icon.svg": ("icon.svg",),
     "icon-alert.svg": ("icon-alert.svg",),

@@ -132,7 +132,8 @@ def own_lines(sight: Sight) -> tuple[LogLine, ...]:
 
 def model_news(sight: Sight) -> str:
     """What changes when the list of models does."""
-    rows = repr((model_rows(sight.shelves()), sight.shelves().problem))
+    shelves = sight.shelves()
+    rows = repr((model_rows(shelves), shelves.problem, shelves.taken is None))
     return hashlib.sha256(rows.encode()).hexdigest()[:12]
 
 

@@ -31,6 +31,7 @@ AXE = Package(
 AXE_LOOKS = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DEADLINE_MS = 30_000
+GONE = ("net::ERR_", "Failed to fetch", "network error", "timeout")  # what a page says while hal0 is away, or slow
 
 expect.set_options(timeout=DEADLINE_MS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,13 +23,19 @@ def browser() -> Iterator[Browser]:
 OpenTab = Callable[..., Tab]
 
 
+def noon() -> str:
+    """A time zone in which it is about noon: what a page says of today does not become yesterday's in the middle."""
+    west = datetime.now(UTC).hour - 12
+    return f"Etc/GMT{west:+d}"
+
+
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[OpenTab]:
     """`open_tab(url, allowed=(), **context options)`: a tab of its own session, held to silence at the end."""
     tabs: list[Tab] = []
 
     def begin(url: str, allowed: tuple[str, ...] = (), **options: Any) -> Tab:
-        context = browser.new_context(**options)
+        context = browser.new_context(**{"timezone_id": noon(), **options})
         context.add_init_script(WATCH)
         tab = Tab(context.new_page(), url, context, allowed)
         tab.listen()

@@ -24,5 +24,5 @@ def all_places(box: Box) -> Iterator[None]:
             return sum(streams) == PLACES
 
         streams: list[bool] = []
-        eventually(taken, f"{PLACES} streams are open", within=20.0)
+        eventually(taken, f"{PLACES} streams are open")
         yield

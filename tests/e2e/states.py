@@ -59,6 +59,7 @@ def busy(box: Box) -> Iterator[str]:
 @contextmanager
 def down(box: Box) -> Iterator[str]:
     assert box.app.chat("primary").ok
+    box.app.wait_for(lambda: 'data-model="tiny-a"' in box.app.get("/models").text, "hal0 knows the list of models")
     box.engine.kill9()
     try:
         yield box.url
@@ -121,7 +122,7 @@ def looking(box: Box) -> Iterator[str]:
 
 @contextmanager
 def paused(box: Box) -> Iterator[str]:
-    box.engine.put("registry", total=4_000_000_000, rate=1_000_000_000)
+    box.engine.put("registry", total=18_600_000_000, rate=100_000_000)
     box.app.post("/api/models/pull", {"model_name": "user.Some-Model-30B-A3B-GGUF"}).raise_for_status()
     box.app.post("/api/downloads/model:user.Some-Model-30B-A3B-GGUF/pause").raise_for_status()
     try:

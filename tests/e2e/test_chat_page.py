@@ -10,6 +10,7 @@ from playwright.sync_api import Request, Route, expect
 
 from tests.e2e.box import Box
 from tests.e2e.browser import Tab
+from tests.support.app import hal0, write_slots
 
 OpenTab = Callable[..., Tab]
 
@@ -60,7 +61,7 @@ def test_an_answer_comes_from_the_slot_with_its_facts_and_loads_it_first(tab: Ta
 def test_waiting_has_words_from_evidence_and_can_be_stopped(tab: Tab, box: Box) -> None:
     box.engine.put("slow", model="tiny-a")
     say(tab)
-    expect(tab.page.locator(".bubble.assistant .text")).to_contain_text("Loading tiny-a (0:0")
+    expect(tab.page.locator(".bubble.assistant .text")).to_contain_text("Loading tiny-a (0:")
     tab.page.click("#chat-stop")
     expect(tab.page.locator(".bubble.assistant .hint")).to_have_text("Stopped by you after 0 tokens.")
     expect(tab.page.locator("#chat-stop")).to_be_hidden()
@@ -188,6 +189,45 @@ def test_beside_the_message_is_told_what_sending_does(tab: Tab, box: Box) -> Non
     finally:
         box.engine.start()
     expect(tab.page.locator("#chat-send")).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_without_a_slot_nothing_can_be_sent_until_there_is_one(box: Box, open_tab: OpenTab) -> None:
+    with hal0(box.engine.url, {}) as app:
+        tab = open_tab(app.url).open("/chat")
+        send, hint = tab.page.locator("#chat-send"), tab.page.locator("#prompt-hint")
+        expect(hint).to_have_text("There is no slot to chat with yet.")
+        expect(send).to_have_attribute("aria-disabled", "true")
+        tab.page.fill("#prompt", "hello")
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator("#prompt")).to_have_value("hello")
+        write_slots(app.home, {"late": {"type": "llm", "model": "tiny-a"}})
+        expect(tab.page.locator("#chat-slot")).to_have_value("late")
+        expect(send).not_to_have_attribute("aria-disabled", "true")
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator(".answer-facts")).to_contain_text("slot late")
+
+
+def test_a_slot_that_takes_nothing_any_more_stays_chosen_and_says_so(tab: Tab, box: Box) -> None:
+    box.app.patch("primary", {"enabled": False})
+    try:
+        expect(tab.page.locator("#prompt-hint")).to_have_text("primary takes no messages now. Choose another slot.")
+        expect(tab.page.locator("#chat-send")).to_have_attribute("aria-disabled", "true")
+        expect(tab.page.locator("#chat-slot")).to_have_value("primary")
+        tab.page.select_option("#chat-slot", "second")
+        expect(tab.page.locator("#chat-send")).not_to_have_attribute("aria-disabled", "true")
+    finally:
+        box.app.patch("primary", {"enabled": True})
+
+
+def test_what_a_page_needs_to_ask_comes_when_somebody_writes_and_its_loss_is_said(tab: Tab) -> None:
+    tab.page.route("**/static/answer*", lambda route: route.abort())
+    say(tab)
+    expect(tab.page.locator("#chat-lost")).to_be_visible()
+    expect(tab.page.locator("#prompt")).to_have_value("hello")
+    tab.page.unroute("**/static/answer*")
+    tab.page.click("#chat-send")
+    expect(tab.page.locator(".answer-facts")).to_contain_text("slot primary")
+    expect(tab.page.locator("#chat-lost")).to_be_hidden()
 
 
 def test_a_hal0_that_cannot_be_reached_is_said_in_words_and_asked_again(tab: Tab) -> None:

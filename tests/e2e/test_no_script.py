@@ -52,7 +52,7 @@ def test_a_model_is_loaded_and_unloaded(box: Box, tab: Tab) -> None:
 
 
 def test_a_download_is_begun_stopped_and_its_part_deleted(box: Box, tab: Tab) -> None:
-    box.engine.put("registry", total=4_000_000, rate=60_000)
+    box.engine.put("registry", total=4_000_000, rate=20_000)
     tab.page.goto(f"{box.url}/models")
     tab.page.fill("#model_name", "user.plain")
     tab.page.click("form.form button")
@@ -81,7 +81,7 @@ def test_a_slot_is_restarted_and_its_failures_forgotten(box: Box, tab: Tab) -> N
 
 
 def test_a_refusal_leads_back_to_the_page_that_it_is_about(box: Box, open_tab: OpenTab) -> None:
-    box.engine.put("registry", total=4_000_000, rate=60_000)
+    box.engine.put("registry", total=4_000_000, rate=20_000)
     box.app.post("/api/models/pull", {"model_name": "user.twice"}).raise_for_status()
     tab = open_tab(box.url, java_script_enabled=False, allowed=("404",))
     until(tab, "/models", ".download", "user.twice")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 import hal0app
 from tests.e2e.box import Box
-from tests.e2e.browser import WATCH, Tab, launched
+from tests.e2e.browser import GONE, WATCH, Tab, launched
 from tests.e2e.places import all_places
 from tests.support.app import App
 from tests.support.engines import free_port
@@ -26,6 +26,12 @@ WRONG = """{ const Right = Date, ahead = 27 * 3600 * 1000;
     globalThis.Date = class extends Right {
         constructor(...given) { if (given.length) super(...given); else super(Right.now() + ahead); }
         static now() { return Right.now() + ahead; } }; }"""
+# One that goes on by as much as the test says.
+LATER = """{ const Right = Date; window.__later = 0;
+    globalThis.Date = class extends Right {
+        constructor(...given) { if (given.length) super(...given); else super(Right.now() + window.__later); }
+        static now() { return Right.now() + window.__later; } }; }"""
+BEHIND_SAYS = re.compile(r"^Catching up\. Values below may be out of date\. \(as of \d\d:\d\d:\d\d\)$")
 TODAY = re.compile(r"^\d\d:\d\d:\d\d$")
 KOLKATA = timezone(timedelta(hours=5, minutes=30))
 TIMES = """() => [[...document.querySelectorAll('time:not([data-count])')].map(one => [one.dateTime, one.textContent]),
@@ -39,7 +45,7 @@ def test_a_page_that_is_opened_behind_another_takes_no_place_until_it_is_seen(bo
     tab = open_tab(box.url)
     tab.context.add_init_script(BEHIND)
     tab.page.goto(f"{box.url}/slots")
-    expect(tab.page.locator("#link")).to_have_text("Connecting…")
+    tab.link("behind")
     with all_places(box):
         pass
     tab.hide(False)
@@ -86,6 +92,28 @@ def test_a_page_that_is_hidden_while_it_connects_keeps_no_place(box: Box, open_t
     tab.link("live")
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["seen before", "never seen"])
+def test_a_page_that_is_seen_again_says_as_of_when_it_is_until_it_is_live(
+    box: Box, open_tab: OpenTab, first: bool
+) -> None:
+    tab = open_tab(box.url, allowed=GONE)
+    if first:
+        tab.context.add_init_script(BEHIND)
+        tab.page.goto(f"{box.url}/slots")
+    else:
+        tab.open()
+        tab.hide(True)
+    tab.link("behind")
+    held = Held(tab.page)
+    tab.hide(False)
+    held.wait()
+    expect(tab.page.locator("#link")).to_have_text(BEHIND_SAYS)
+    expect(tab.page.locator("html")).to_have_attribute("data-stale", "")
+    held.go()
+    tab.link("live")
+    expect(tab.page.locator("html")).not_to_have_attribute("data-stale", "")
+
+
 # -- what somebody does there stays
 
 
@@ -114,9 +142,25 @@ def test_times_are_right_whatever_the_browsers_clock_says(box: Box, open_tab: Op
     expect(tab.page.locator("#slot-primary dl time").first).to_have_text(TODAY)
     expect(tab.page.locator("#latest summary time")).to_have_text(TODAY)
     tab.press("second", "load")
-    expect(tab.page.locator("#slot-second .sentence time")).to_have_text(re.compile(r"^0:0[1-9]$"))
+    expect(tab.page.locator("#slot-second .sentence time")).to_have_text(re.compile(r"^0:[0-5][1-9]$"))
     tab.page.click("#pause")
     expect(tab.page.locator("#link")).to_have_text(re.compile(r"\(as of \d\d:\d\d:\d\d\)$"))
+
+
+def test_after_midnight_a_page_that_hears_nothing_tells_the_day(box: Box, open_tab: OpenTab) -> None:
+    assert box.app.chat("primary").ok
+    tab = open_tab(box.url, allowed=GONE)
+    tab.context.add_init_script(LATER)
+    tab.open("/slots")
+    used = tab.page.locator("#slot-primary dl time").first
+    expect(used).to_have_text(TODAY)
+    tab.page.route("**/events*", lambda route: route.abort())
+    tab.page.evaluate("htmx.find('#live')._htmx.sse.reader.cancel()")
+    tab.link("reconnecting")
+    tab.page.evaluate("window.__later = 24 * 3600 * 1000")
+    expect(tab.page.locator("#link")).to_have_text(re.compile(r"\(as of \d+ [A-Z][a-z]+ \d\d:\d\d\)$"))
+    expect(tab.page).to_have_title(re.compile(r"\(as of \d+ [A-Z][a-z]+ \d\d:\d\d\)$"))
+    expect(used).to_have_text(re.compile(r"^\d+ [A-Z][a-z]+ \d\d:\d\d$"))
 
 
 def test_every_time_is_told_by_the_readers_clock_in_the_titles_of_the_picture_too(box: Box, open_tab: OpenTab) -> None:
@@ -161,9 +205,6 @@ def installed(box: Box, tmp_path: Path) -> Iterator[Updated]:
         yield Updated(app, package / "web" / "templates" / "slots.html")
     finally:
         app.stop()
-
-
-GONE = ("net::ERR_", "Failed to fetch", "network error", "timeout")
 
 
 def test_an_open_page_becomes_that_of_the_new_hal0_unless_somebody_writes_on_it(

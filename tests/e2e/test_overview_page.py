@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.e2e.box import Box
-from tests.e2e.browser import Tab
+from tests.e2e.browser import GONE, Tab
 
 
 def test_it_says_whether_it_is_fine_and_follows_what_happens(box: Box, open_tab: Callable[..., Tab]) -> None:
@@ -28,6 +28,14 @@ def test_it_says_whether_it_is_fine_and_follows_what_happens(box: Box, open_tab:
     assert tab.axe() == []
 
 
+def test_what_is_wrong_with_a_slot_is_told_in_full_on_every_width(box: Box, open_tab: Callable[..., Tab]) -> None:
+    tab = open_tab(box.url).open("/")
+    trouble = tab.page.locator("#strip li", has_text="odd").locator(".quiet")
+    for width in (320, 768, 1280):
+        tab.page.set_viewport_size({"width": width, "height": 800})
+        assert trouble.evaluate("one => one.scrollWidth <= one.clientWidth"), width
+
+
 def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_tab: Callable[..., Tab]) -> None:
     assert box.app.chat("primary").ok
     tab = open_tab(box.url).open("/")
@@ -43,7 +51,7 @@ def test_lemonade_being_gone_is_said_while_the_machine_goes_on(box: Box, open_ta
 
 def test_no_mark_stays_green_on_a_page_that_is_out_of_touch(box: Box, open_tab: Callable[..., Tab]) -> None:
     assert box.app.chat("primary").ok
-    tab = open_tab(box.url, allowed=("net::ERR_", "Failed to fetch"))
+    tab = open_tab(box.url, allowed=GONE)
     for path in ("/", "/slots", "/chat"):
         tab.open(path)
         mark = tab.page.locator("[data-tone=good] .fill").first
@@ -58,7 +66,7 @@ def test_no_mark_stays_green_on_a_page_that_is_out_of_touch(box: Box, open_tab: 
 def test_what_a_narrow_page_says_of_its_connection_moves_nothing_beside_it(
     box: Box, open_tab: Callable[..., Tab]
 ) -> None:
-    tab = open_tab(box.url, allowed=("net::ERR_", "Failed to fetch"), viewport={"width": 320, "height": 640}).open("/")
+    tab = open_tab(box.url, allowed=GONE, viewport={"width": 320, "height": 640}).open("/")
     pause = tab.page.locator("#pause")
     before = pause.bounding_box()
     tab.page.route("**/events*", lambda route: route.abort())

@@ -225,5 +225,6 @@ def test_an_eviction_is_drawn_with_its_cause_and_listed(tab: Tab, box: Box) -> N
     expect(row).to_contain_text("primary")
     titles = tab.page.locator("#residency use title")
     assert any(cause in text for text in titles.all_text_contents())
-    assert tab.page.locator("#residency .span.loaded").count() >= 2
+    loaded = tab.page.locator("#residency .span.loaded")
+    eventually(lambda: loaded.count() >= 2, "both are drawn")
     assert tab.violations == []

@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Route, expect
 
 from tests.e2e.box import Box
-from tests.e2e.browser import Tab
+from tests.e2e.browser import GONE, Tab
 from tests.e2e.places import all_places
 from tests.support import processes
 from tests.support.waiting import eventually
@@ -212,7 +212,7 @@ def test_the_title_of_a_page_that_hears_nothing_tells_as_of_when_it_is(tab: Tab)
 
 
 def test_a_page_comes_back_after_hal0_was_restarted(box: Box, open_tab: OpenTab) -> None:
-    tab = open_tab(box.url, allowed=("net::ERR_", "Failed to fetch", "network error")).open()
+    tab = open_tab(box.url, allowed=GONE).open()
     box.app.stop()
     tab.link("reconnecting")
     box.app.start()

@@ -100,8 +100,12 @@ def test_an_answer_of_the_real_one_can_be_stopped_and_is_on_record(tab: Tab, pla
     tab.page.click("#chat-stop")
     expect(tab.page.locator(".bubble.assistant .hint")).to_contain_text("Stopped by you after")
     app.wait_for(lambda: app.slot("primary")["in_flight"] == 0, "the request has ended")
-    newest = app.get("/api/requests").json()[0]
-    assert (newest["slot"], newest["agent"], newest["outcome"]) == ("primary", "dashboard", "client_gone")
+
+    def on_record() -> bool:
+        newest = app.get("/api/requests").json()[0]
+        return (newest["slot"], newest["agent"], newest["outcome"]) == ("primary", "dashboard", "client_gone")
+
+    app.wait_for(on_record, "it is on record")
 
 
 def test_a_slot_is_made_swapped_and_deleted_on_the_pages(tab: Tab, place: tuple[App, Engine]) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from typing import Any, TextIO
 
 import requests
 
-from hal0app.adapters.tcp_ports import is_free
 from tests.support import cache, models, processes
 from tests.support.waiting import eventually
 
@@ -40,18 +40,31 @@ exec chroot "$ROOT" "$@"
 """
 
 
-def free_port(count: int = 1) -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment, the first of so many in a row.
+PORTS = range(12_000, 32_000)  # the kernel gives others to connections, so nobody has one before it is bound
+CLAIMS: list[socket.socket] = []  # for the life of this process, so that no other process of the tests has it, either
 
-    Drawn, so that tests beside these get others, and from below those that the kernel gives to connections: one of them
-    could have it before the program does for which it is meant.
-    """
+
+def free_port(count: int = 1) -> int:
+    """A TCP port of 127.0.0.1 that is nobody else's, the first of so many in a row."""
     drawn = random.SystemRandom()  # hypothesis makes the module's own repeat itself
-    for _ in range(1000):
-        first = drawn.randrange(12_000, 32_000 - count)
-        if all(is_free("127.0.0.1", port) for port in range(first, first + count)):
+    for first in drawn.sample(PORTS[:-count], len(PORTS) - count):
+        if _claimed(range(first, first + count)):
             return first
-    raise AssertionError("no free port")
+    raise AssertionError("no port is free")
+
+
+def _claimed(ports: range) -> bool:
+    claims = [socket.socket(socket.AF_UNIX) for _ in ports]
+    try:
+        for port, claim in zip(ports, claims, strict=True):
+            claim.bind(f"\0hal0-tests-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        for claim in claims:
+            claim.close()
+        return False
+    CLAIMS.extend(claims)
+    return True
 
 
 @dataclass

@@ -194,13 +194,21 @@ def test_the_same_residency_is_not_written_again(look: Observation) -> None:
             "m could not be loaded: bad",
         ),
         (
+            operation(
+                "load", error_code="model.load_failed", error_message="'m' could not be loaded: bad", finished=1.0
+            ),
+            "slot.load",
+            "error",
+            "m could not be loaded: bad",
+        ),
+        (
             operation("unload", finished=12.0, error_code="slot.loading", error_message="busy"),
             "slot.unload",
             "error",
             "m could not be unloaded: busy",
         ),
     ],
-    ids=["load", "unload", "failed-load", "failed-unload"],
+    ids=["load", "unload", "failed-load", "failed-load-said-twice", "failed-unload"],
 )
 def test_the_end_of_an_operation_is_told_in_words(done: Any, kind: str, level: str, text: str) -> None:
     entry = journal.of_operation(done, at(12))

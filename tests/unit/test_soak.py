@@ -11,9 +11,9 @@ from tests.soak.kills import Heard
 EVENT = '{"model": "m", "choices": [{"delta": {"content": "%s"}}]}'
 
 
-def samples(memory: float, files: float) -> list[Sample]:
-    """Ten minutes of a process that gains so much a minute, and a client that comes and goes."""
-    return [Sample(n, (90 + n * memory / 60, 20 + n * files / 60 + 3 * (n % 2), 15, 5)) for n in range(600)]
+def samples(memory: float, files: float, seconds: int = 601) -> list[Sample]:
+    """So long of a process that gains so much a minute, and a client that comes and goes."""
+    return [Sample(n, (90 + n * memory / 60, 20 + n * files / 60 + 3 * (n % 2), 15, 5)) for n in range(seconds)]
 
 
 def test_what_only_swings_does_not_grow() -> None:
@@ -24,6 +24,11 @@ def test_what_is_never_given_back_is_told_with_its_size() -> None:
     memory, files = growth.excesses(samples(memory=2, files=1))
     assert memory.startswith("memory grew by 13")
     assert files.startswith("open files grew by 6.")
+
+
+def test_memory_that_only_fills_in_the_first_minutes_is_not_taken_for_growth() -> None:
+    assert growth.excesses(samples(memory=4, files=0, seconds=180)) == []
+    assert growth.excesses(samples(memory=6, files=0, seconds=180))[0].startswith("memory grew by 11")
 
 
 def heard(*data: str, **more: bool) -> Heard:

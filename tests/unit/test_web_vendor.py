@@ -62,11 +62,17 @@ def test_htmx_its_extension_and_our_listeners_are_one_script() -> None:
 
 
 def test_comments_and_indentation_stay_here_and_every_line_of_code_goes_out() -> None:
-    for name in ("chat.js", "journal.js", "settings.js"):
+    for name in ("chat.js", "answer.js", "journal.js"):
         own = [line.strip() for line in (assets.FOLDER / name).read_text().splitlines()]
         sent = assets.load().by_name[name].body.decode().splitlines()
         assert sent == [line for line in own if line and not line.startswith(("//", "/*"))]
         assert all(line.count("`") % 2 == 0 for line in sent), "a text over several lines would lose its indentation"
+
+
+@pytest.mark.parametrize("name", ["slots.js", "models.js", "chat.js", "journal.js", "settings.js"])
+def test_what_a_page_runs_stays_small(name: str) -> None:
+    packed = {one: len(asset.packed) for one, asset in assets.load().by_name.items()}
+    assert packed["ui.js"] + packed[name] <= 21_000
 
 
 @pytest.mark.parametrize(("name", "budget"), [("ui.js", 20_000), ("ui.css", 8_000)])

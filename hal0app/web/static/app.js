@@ -19,16 +19,16 @@
   // -- how fresh the page is
 
   const LOST = ["stale", "reconnecting", "restarting"];
+  const AS_OF = [...LOST, "paused", "behind"]; // what the page shows then is as of the last beat
   const RENEWED = "hal0-renewed"; // the build for which this tab was reloaded
 
   function show(state) {
     if (paused && state !== "paused") return;
+    if (document.hidden && !paused) state = "behind"; // so that it is not taken for live when it is seen again
     if (restart !== null && performance.now() - restart < RESTART_MS && LOST.includes(state)) state = "restarting";
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    const old = state === "paused" || LOST.includes(state);
-    link.textContent = link.dataset[state] + (old ? asOf() : "");
-    document.documentElement.toggleAttribute("data-stale", old);
+    document.documentElement.toggleAttribute("data-stale", AS_OF.includes(state));
     headline();
   }
 
@@ -80,7 +80,7 @@
     beats = 0;
     if (away()) { connection.cancelled = true; return; }
     if (connection.attempt === 0) return;
-    show("reconnecting");
+    if (link.dataset.state !== "behind") show("reconnecting");
     // The extension retries what was a stream and does not see that it has become a plain page, or nothing. A retry
     // that brought nothing ends its loop; the trigger on #live then asks anew and takes either answer.
     if (!heard) connection.cancelled = true;
@@ -108,12 +108,13 @@
   });
   document.addEventListener("visibilitychange", () => {
     beatAt = performance.now();
-    headline();
-    if (!document.hidden) document.body.dispatchEvent(new Event("wake"));
+    if (document.hidden) return show("behind");
+    count();
+    document.body.dispatchEvent(new Event("wake"));
   });
   setInterval(() => {
     const silence = performance.now() - beatAt;
-    if (document.hidden) headline(); // "as of" gets its day
+    if (day !== now().toDateString()) polish(); // times get their day
     if (document.hidden || silence < STALE_MS) return;
     if (link.dataset.state !== "reconnecting") show("stale");
     if (silence > GIVE_UP_MS && connection && connection.reader) {
@@ -134,10 +135,10 @@
     return `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hours}`;
   }
 
-  const asOf = () => ` (as of ${clock(beatClock)})`;
-
   // how long something goes on, or how long until it is tried again
-  setInterval(() => {
+  setInterval(count, 1000);
+
+  function count() {
     if (document.hidden || paused) return;
     for (const time of document.querySelectorAll("time[data-count]")) {
       const passed = Math.round((now() - new Date(time.dateTime)) / 1000);
@@ -145,7 +146,7 @@
       const text = `${Math.floor(whole / 60)}:${two(whole % 60)}`;
       if (time.textContent !== text) time.textContent = text;
     }
-  }, 1000);
+  }
 
   // what was just done is said once, not again by a reload or the back button
   const here = new URL(location);
@@ -156,8 +157,10 @@
 
   const title = document.title;
   const icon = document.getElementById("icon");
+  let day = ""; // by which the times are told
 
   function polish() {
+    day = now().toDateString();
     for (const time of document.querySelectorAll("time[datetime]:not([data-count])")) {
       const text = clock(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
@@ -165,17 +168,20 @@
     headline();
   }
 
-  // What the browser's tab tells, and as of when, once nothing more comes: a hidden page has given its stream back.
+  // What is said of the connection, here and in the browser's tab, and as of when, once nothing more comes.
   function headline() {
-    const lost = LOST.includes(link.dataset.state), old = lost || paused || document.hidden;
+    const state = link.dataset.state, lost = LOST.includes(state), old = AS_OF.includes(state) || document.hidden;
+    const asOf = old ? ` (as of ${clock(beatClock)})` : "";
+    const told = link.dataset[state] + (AS_OF.includes(state) ? asOf : "");
+    if (link.textContent !== told) link.textContent = told;
     const worst = lost ? link.dataset.title : document.getElementById("worst").dataset.title;
-    const wanted = `${worst ? `${worst} · ` : ""}${title}${old ? asOf() : ""}`;
+    const wanted = `${worst ? `${worst} · ` : ""}${title}${asOf}`;
     if (document.title !== wanted) document.title = wanted;
     const face = icon.dataset[worst && !lost ? "alert" : old ? "lost" : "calm"];
     if (icon.getAttribute("href") !== face) icon.setAttribute("href", face);
   }
 
-  new MutationObserver(() => { polish(); unread(); refresh(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-version", "data-title"] });
+  new MutationObserver(() => { polish(); unread(); }).observe(document.body, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-title"] });
 
   // -- focus stays in a card whose button went away with an update
 
@@ -187,37 +193,6 @@
   document.addEventListener("htmx:after:swap", () => {
     const card = held && document.activeElement === document.body ? document.getElementById(held) : null;
     if (card) card.focus({ preventScroll: true });
-  });
-
-  // -- the order of the cards stays as long as one of them has the focus
-
-  const cards = () => [...(document.getElementById("slot-grid")?.querySelectorAll(":scope > .card") ?? [])];
-  const focused = () => document.activeElement?.closest("#slot-grid > .card");
-  let seen = null; // the order as it stands while a card has the focus
-  let due = null; // the order that came meanwhile
-
-  function arrange(ids) {
-    const by = new Map(cards().map((card) => [card.id, card])), stays = focused();
-    const wanted = ids.map((id) => by.get(id)).filter(Boolean);
-    const place = wanted.indexOf(stays);
-    for (const [at, card] of wanted.entries()) { // around the one with the focus, which a move would take
-      if (at < place) stays.before(card);
-      else if (card !== stays) card.parentElement.append(card);
-    }
-  }
-
-  document.addEventListener("focusin", () => { if (focused()) seen ??= cards().map((card) => card.id); });
-  document.addEventListener("focusout", () => setTimeout(() => {
-    if (focused()) return;
-    if (due) arrange(due);
-    seen = due = null;
-  }));
-  document.addEventListener("htmx:after:swap", () => {
-    const now = cards().map((card) => card.id);
-    if (!seen || !focused() || now.join() === seen.join()) return;
-    due = now;
-    seen = [...seen.filter((id) => now.includes(id)), ...now.filter((id) => !seen.includes(id))];
-    arrange(seen);
   });
 
   // -- buttons that wait
@@ -239,31 +214,6 @@
     alerts.append(document.getElementById(words).content.cloneNode(true));
   });
 
-  // -- pages that ask first open in the dialog; focus lands on what changes nothing and returns to the opener
-
-  let opener = null;
-
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-dialog]");
-    if (link && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
-      event.preventDefault();
-      opener = link.id;
-      htmx.ajax("GET", link.getAttribute("href"), { target: "#dialog", swap: "innerMorph" });
-    } else if (dialog.open && event.target.closest("#dialog [data-keep][href], #dialog [data-close]")) {
-      event.preventDefault();
-      dialog.close();
-    }
-  });
-  new MutationObserver(() => {
-    if (dialog.open || !dialog.childElementCount) return;
-    dialog.showModal();
-    dialog.querySelector("[data-keep]")?.focus();
-  }).observe(dialog, { childList: true });
-  dialog.addEventListener("close", () => {
-    dialog.replaceChildren();
-    document.getElementById(opener)?.focus();
-  });
-
   // -- how much of the journal is new since it was last opened here
 
   const SEEN = "hal0-journal-seen";
@@ -282,17 +232,6 @@
 
   document.addEventListener("toggle", (event) => { if (event.target.id === "latest") unread(); }, true);
 
-  // -- the list of models is filtered by its address, so it is asked for again when the stream says that it changed
-
-  const news = () => document.getElementById("model-news")?.dataset.version;
-  let known = news();
-
-  function refresh() {
-    if (known === news()) return;
-    known = news();
-    document.getElementById("model-list").dispatchEvent(new Event("refresh"));
-  }
-
   // -- messages
 
   function leave(box) {
@@ -306,7 +245,7 @@
     if (event.target.closest(".toast .close")) event.target.closest(".toast").remove();
   });
 
+  show("connecting");
   polish();
   unread();
-  show("connecting");
 })();
