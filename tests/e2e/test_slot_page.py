@@ -185,7 +185,7 @@ def test_a_server_that_froze_makes_the_page_stale_until_it_thaws(tab: Tab, box: 
     assert box.app.process is not None
     frozen = [box.app.process.pid, *processes.children(box.app.process.pid)]
     for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+        processes.stop(pid)
     try:
         tab.link("stale")
         expect(tab.page.locator("#link")).to_contain_text("No update for a while. Values below may be out of date.")

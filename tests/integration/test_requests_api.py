@@ -16,6 +16,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import processes
 from tests.support.app import App
 from tests.support.engines import Engine
 from tests.support.waiting import eventually
@@ -220,7 +221,7 @@ def test_records_and_their_order_survive_a_restart(app: App) -> None:
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """A process that does nothing during the block."""
-    os.kill(pid, signal.SIGSTOP)
+    processes.stop(pid)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import requests
 
+from tests.support import processes
 from tests.support.app import App
 
 
@@ -20,7 +21,7 @@ def busy(app: App, slot: str) -> Iterator[Future[requests.Response]]:
     model = app.slot_is(slot, "ready")["model"]
     pid = next(one["pid"] for one in app.get("/api/residency").json()["residents"] if one["model"] == model)
     with ThreadPoolExecutor(1) as pool:
-        os.kill(pid, signal.SIGSTOP)
+        processes.stop(pid)
         try:
             asked = pool.submit(app.chat, slot)
             app.slot_is(slot, "serving")

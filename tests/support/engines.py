@@ -183,7 +183,7 @@ class Engine:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The daemon is stopped (SIGSTOP) during the block; its backends go on."""
-        os.kill(self.pid, signal.SIGSTOP)
+        processes.stop(self.pid)
         try:
             yield
         finally:

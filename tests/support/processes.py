@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+from tests.support.waiting import eventually
+
 
 def alive(pid: int) -> bool:
     """Whether the process exists and is not a zombie."""
@@ -41,6 +43,19 @@ def resident_bytes(pid: int) -> int:
     """Resident memory (VmRSS) of a process in bytes."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024
+
+
+def stop(pid: int) -> None:
+    """SIGSTOP, in effect when this returns: a thread may go on for a while until another one has taken the signal."""
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: all(_state(stat) == "T" for stat in Path(f"/proc/{pid}/task").glob("*/stat")), "it has stopped")
+
+
+def _state(stat: Path) -> str:
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "T"  # a thread that has ended does nothing any more
 
 
 def kill(*pids: int) -> None:
