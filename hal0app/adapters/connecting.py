@@ -9,7 +9,6 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 Address = tuple[str, int]
 
@@ -26,24 +25,22 @@ def connected(address: Address, timeout_s: float | None, wanted: Callable[[], bo
         return socket.create_connection(address, timeout_s)
     made = socket.socket(family)
     try:
-        if timeout_s is None or wanted is None:
-            made.settimeout(timeout_s)
-            made.connect(address)
-        else:
-            _connect(made, address, timeout_s, wanted)
-            made.settimeout(timeout_s)
+        made.settimeout(timeout_s if wanted is None or timeout_s is None else min(timeout_s, LOOK_S))
+        try:
+            made.connect(address)  # here, for a stream keeps the memory of the deepest call there was on its way
+        except TimeoutError:
+            if wanted is None or timeout_s is None:
+                raise
+            _wait(made, timeout_s - LOOK_S, wanted)
+        made.settimeout(timeout_s)
     except BaseException:
         made.close()
         raise
     return made
 
 
-def _connect(made: socket.socket, address: Address, within_s: float, wanted: Callable[[], bool]) -> None:
-    made.settimeout(min(within_s, LOOK_S))
-    with suppress(TimeoutError):
-        made.connect(address)
-        return
-    poll, left_s = select.poll(), within_s - LOOK_S
+def _wait(made: socket.socket, left_s: float, wanted: Callable[[], bool]) -> None:
+    poll = select.poll()
     poll.register(made, select.POLLOUT)
     while left_s > 0 and wanted():
         if poll.poll(1000 * min(left_s, LOOK_S)):
